@@ -1,0 +1,1 @@
+"""Shipped tables, sources, protocols and checksums, read through `flexnas_bench.storage`."""

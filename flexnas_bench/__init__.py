@@ -1,0 +1,67 @@
+"""flexnas-bench: a tabular NAS benchmark for the FlexiBERT space of heterogeneous transformer encoders.
+
+Names are imported when first used, so that `import flexnas_bench` stays quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flexnas_bench.benchmark import Benchmark as Benchmark
+    from flexnas_bench.benchmark import Result as Result
+    from flexnas_bench.benchmark import load_benchmark as load_benchmark
+    from flexnas_bench.card import ModelCard as ModelCard
+    from flexnas_bench.embedding import Embedding as Embedding
+    from flexnas_bench.embedding import load_embedding as load_embedding
+    from flexnas_bench.errors import FlexnasError as FlexnasError
+    from flexnas_bench.errors import InvalidCardError as InvalidCardError
+    from flexnas_bench.errors import NotInSpaceError as NotInSpaceError
+    from flexnas_bench.errors import NotMeasuredError as NotMeasuredError
+    from flexnas_bench.errors import OptionError as OptionError
+    from flexnas_bench.errors import RunMismatchError as RunMismatchError
+    from flexnas_bench.errors import SpaceExhaustedError as SpaceExhaustedError
+    from flexnas_bench.errors import TableCorruptError as TableCorruptError
+    from flexnas_bench.layer import EncoderLayer as EncoderLayer
+    from flexnas_bench.optimizers.base import Optimizer as Optimizer
+    from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
+    from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
+    from flexnas_bench.search.runner import search as search
+    from flexnas_bench.search.runs import Run as Run
+    from flexnas_bench.space import DesignSpace as DesignSpace
+    from flexnas_bench.space import load_space as load_space
+
+_NAMES = {
+    "benchmark": ("Benchmark", "Result", "load_benchmark"),
+    "card": ("ModelCard",),
+    "embedding": ("Embedding", "load_embedding"),
+    "errors": (
+        "FlexnasError",
+        "InvalidCardError",
+        "NotInSpaceError",
+        "NotMeasuredError",
+        "OptionError",
+        "RunMismatchError",
+        "SpaceExhaustedError",
+        "TableCorruptError",
+    ),
+    "layer": ("EncoderLayer",),
+    "optimizers.base": ("Optimizer",),
+    "optimizers.registry": ("make_optimizer", "optimizer_names"),
+    "search.runner": ("search",),
+    "search.runs": ("Run",),
+    "space": ("DesignSpace", "load_space"),
+}
+_HOME = {name: f"flexnas_bench.{module}" for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,43 @@
+"""How the command line speaks: plain lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flexnas_bench.benchmark import Result
+from flexnas_bench.results import SCRATCH
+
+
+def say(text: str | Table) -> None:
+    """Prints a line as it is, or a table."""
+    Console(highlight=False, soft_wrap=not isinstance(text, Table)).print(text, markup=False)
+
+
+def say_error(text: str) -> None:
+    """Prints a line on the error stream."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as strict JSON, NaN as null."""
+    print(json.dumps(_without_nan(value), indent=2))  # noqa: T201 - for programs, so never wrapped or coloured
+
+
+def describe(result: Result) -> str:
+    """A score with its spread, origin and protocol, on one line."""
+    trainings = f"mean of {result.n} trainings, sd {result.std:.2f}" if result.n > 1 else "1 training"
+    start = "" if result.init == SCRATCH else f", init {result.init}"
+    return f"{result.task} {result.value:.2f} ({result.metric}, {trainings}), {result.origin}, {result.protocol}{start}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,162 @@
+"""`flexnas-bench run`: one optimizer, many seeds, a table and a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean, median
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from flexnas_bench.benchmark import Benchmark, Result, load_benchmark
+from flexnas_bench.cli.output import describe, print_json, say
+from flexnas_bench.errors import OptionError
+from flexnas_bench.optimizers.registry import make_optimizer
+from flexnas_bench.results import GLUE8
+from flexnas_bench.search.runner import check_coverage
+from flexnas_bench.search.runs import RUNS_FILE, Run
+from flexnas_bench.search.seeds import search_seeds
+from flexnas_bench.search.settings import SearchSettings
+from flexnas_bench.space import load_space
+
+PICTURE = "best_so_far.png"
+
+
+def run(
+    optimizer: Annotated[str, typer.Option(help="Who proposes; `flexnas-bench optimizers` lists all.")] = "boshnas",
+    space: Annotated[str, typer.Option(help="Design space: pool, the 491 trained cards, or another.")] = "pool",
+    task: Annotated[str, typer.Option(help="Task whose score is maximised.")] = GLUE8,
+    protocol: Annotated[str | None, typer.Option(help="Training recipe; the default one if not given.")] = None,
+    budget: Annotated[int, typer.Option(help="Evaluations a seed.")] = 60,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, 0 up.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 1,
+    embedding: Annotated[str, typer.Option(help="Vectors that the optimizer sees.")] = "one-hot",
+    initial: Annotated[int, typer.Option(help="Random cards to begin with.")] = 10,
+    option: Annotated[
+        list[str] | None, typer.Option(help="An option of the optimizer, as name=value; may be given again.")
+    ] = None,
+    until_converged: Annotated[
+        bool, typer.Option("--until-converged", help="Stop a seed once it has converged (paper, section 4.1).")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the runs; an interrupted search goes on where it stopped.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Search a space with an optimizer, and show how good the best card was after every evaluation.
+
+    Example: flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs 2
+    """
+    if budget < 1 or seeds < 1 or jobs < 1 or initial < 0:
+        raise OptionError("--budget, --seeds and --jobs must be 1 or more, --initial 0 or more")
+    settings = SearchSettings(optimizer, space, task, protocol, embedding, initial, _options(option or []))
+    bench = load_benchmark()
+    check_coverage(bench, load_space(space), task, protocol)  # before anything is started
+    make_optimizer(optimizer, load_space(space), embedding=embedding, initial=initial, **settings.options)
+    folder = out or Path("runs") / f"{optimizer}-{space}-{task}"
+    with _progress_bar(f"{optimizer} on {space}, {task}", seeds * min(budget, load_space(space).size)) as progress:
+        runs = search_seeds(
+            settings, range(seeds), budget, folder, jobs=jobs, until_converged=until_converged, progress=progress
+        )
+    _draw(bench, runs, settings, folder)
+    summary = _summary(bench, runs, settings, folder)
+    if as_json:
+        print_json(summary)
+    else:
+        _show(summary)
+
+
+def _options(texts: list[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise OptionError(f"--option {text!r} is not of the form name=value")
+        try:
+            options[name.replace("-", "_")] = json.loads(value)
+        except ValueError:
+            options[name.replace("-", "_")] = value
+    return options
+
+
+@contextmanager
+def _progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal, nothing where there is none."""
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _draw(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder: Path) -> None:
+    import pandas as pd
+
+    from flexnas_bench.figures.trajectory import draw_trajectories
+
+    best = bench.best(settings.task, settings.protocol)
+    draw_trajectories(
+        pd.concat([run.frame for run in runs]),
+        folder / PICTURE,
+        title=f"{settings.optimizer} on space {settings.space}",
+        ylabel=f"best {settings.task} so far (points)",
+        note=f"{best.origin} scores, protocol {best.protocol}: {bench.sources[best.source]['citation']}",
+        optimum=best.value if settings.space == "pool" else None,
+    )
+
+
+def _milestones(longest: int) -> list[int]:
+    """Steps worth a row of the table: 10, 20, 40, and the last."""
+    return sorted({step for step in (10, 20, 40) if step < longest} | {longest})
+
+
+def _summary(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder: Path) -> dict[str, Any]:
+    import pandas as pd
+
+    from flexnas_bench.search.analysis import best_so_far, estimate
+
+    best = estimate(best_so_far(pd.concat([run.frame for run in runs])).to_numpy())
+    rows = [row for run in runs for row in run.rows]
+    winner = max(rows, key=lambda row: row["value"])
+    converged = [run.converged_at for run in runs if run.converged_at is not None]
+    return {
+        "settings": asdict(settings),
+        "seeds": len(runs),
+        "best_so_far": [
+            {"step": step, "mean": best.mean[step - 1], "low": best.low[step - 1], "high": best.high[step - 1]}
+            for step in _milestones(len(best.mean))
+        ],
+        "best_card": bench.card(winner["card_hash"]).to_dict(),
+        "best_result": asdict(bench.query(winner["card_hash"], settings.task, settings.protocol)),
+        "seeds_that_found_it": len({row["seed"] for row in rows if row["card_hash"] == winner["card_hash"]}),
+        "seeds_converged": len(converged),
+        "converged_at_median": median(converged) if converged else None,
+        "ask_seconds_mean": fmean(row["ask_seconds"] for row in rows),
+        "runs": str(folder / RUNS_FILE),
+        "picture": str(folder / PICTURE),
+    }
+
+
+def _show(summary: dict[str, Any]) -> None:
+    settings, result = summary["settings"], Result(**summary["best_result"])
+    table = Table("evaluations", "mean best so far", "90 % interval", box=None)
+    for row in summary["best_so_far"]:
+        interval = f"{row['low']:.2f} to {row['high']:.2f}" if summary["seeds"] > 1 else "one seed"
+        table.add_row(str(row["step"]), f"{row['mean']:.2f}", interval)
+    say(f"{settings['optimizer']} on {settings['space']}, {settings['task']}, {summary['seeds']} seeds")
+    say(table)
+    say(f"best card: {describe(result)}; found by {summary['seeds_that_found_it']} of {summary['seeds']} seeds")
+    say(json.dumps(summary["best_card"]))
+    if summary["seeds_converged"]:
+        say(
+            f"converged (section 4.1): {summary['seeds_converged']} seeds, "
+            f"at {summary['converged_at_median']:g} evaluations in the median"
+        )
+    say(f"{summary['ask_seconds_mean']:.2f} s an ask; runs in {summary['runs']}, picture {summary['picture']}")

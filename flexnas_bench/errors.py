@@ -1,0 +1,33 @@
+"""The one error family: every mistake a user can make ends in a `FlexnasError` with one clear line."""
+
+
+class FlexnasError(Exception):
+    """Base of all errors raised on purpose by flexnas-bench; its text is one line for the user."""
+
+
+class InvalidCardError(FlexnasError, ValueError):
+    """A model card is malformed; the text names the field at fault."""
+
+
+class NotInSpaceError(FlexnasError, LookupError):
+    """A well-formed card (or a name, or an index) lies outside the design space asked."""
+
+
+class NotMeasuredError(FlexnasError, LookupError):
+    """The benchmark has no such score; the text says what it does have for the card."""
+
+
+class TableCorruptError(FlexnasError, OSError):
+    """A table is missing, truncated, altered, or has a foreign schema."""
+
+
+class SpaceExhaustedError(FlexnasError):
+    """An optimizer was asked for more cards than its space still holds."""
+
+
+class OptionError(FlexnasError, ValueError):
+    """An option, a name or a setting that means nothing here."""
+
+
+class RunMismatchError(FlexnasError):
+    """An output folder belongs to another run, or another process is writing to it."""

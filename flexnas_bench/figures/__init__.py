@@ -1,0 +1,1 @@
+"""Figures: they read runs and draw; nothing is computed here that a table would not show as well."""

@@ -1,0 +1,60 @@
+"""Best score so far against evaluations, every run and the mean over seeds."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from textwrap import fill
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from flexnas_bench.search.analysis import best_so_far, estimate
+from flexnas_bench.storage import write_bytes
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
+
+
+def draw_trajectories(
+    frame: pd.DataFrame, path: Path, *, title: str, ylabel: str, note: str, optimum: float | None = None
+) -> None:
+    """Draws runs of one or more optimizers into a PNG: raw runs thin, means thick, 90 % intervals shaded.
+
+    Args:
+        frame: runs, as `Run.frame`.
+        path: the picture, written all or nothing.
+        title: above the picture.
+        ylabel: what the score is.
+        note: below the picture: origin and source of the scores.
+        optimum: best score of the space, as a dashed line.
+    """
+    figure = Figure(figsize=(7.2, 4.5), dpi=160, layout="constrained")
+    axes = figure.add_subplot()
+    for name, colour in zip(sorted(frame["optimizer"].unique()), _COLOURS, strict=False):
+        _draw_one(axes, best_so_far(frame, name), name, colour)
+    if optimum is not None:
+        axes.axhline(optimum, color="0.35", linestyle="--", linewidth=1)
+        label = f"best of the space: {optimum:.2f}"
+        axes.text(0.005, optimum, label, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8, color="0.35")
+    axes.set(title=title, xlabel="evaluations", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.margins(x=0.01)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+    axes.legend(loc="lower right", frameon=False)
+    figure.supxlabel(fill(note, 120), fontsize=7, color="0.35")
+    picture = BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    write_bytes(path, picture.getvalue())
+
+
+def _draw_one(axes: Axes, best: pd.DataFrame, name: str, colour: str) -> None:
+    steps, values = best.columns.to_numpy(), best.to_numpy()
+    for run in values:
+        axes.step(steps, run, where="post", color=colour, alpha=0.15, linewidth=0.6)
+    mean = estimate(values)
+    seeds = f"{len(best)} seeds, 90 % interval" if len(best) > 1 else "1 seed"
+    axes.fill_between(steps, mean.low, mean.high, step="post", color=colour, alpha=0.25, linewidth=0)
+    axes.step(steps, mean.mean, where="post", color=colour, linewidth=2, label=f"{name} ({seeds})")

@@ -1,0 +1,49 @@
+"""Model cards that have names: the paper's initial models (section 4.2) and its best ones (B.6, Figure 10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_FAMILIES: dict[str, tuple[str, str | int]] = {
+    "bert": ("SA", "SDP"),
+    "fnet": ("LT", "DFT"),
+    "convbert": ("DSC", 9),
+}
+_SHAPES = {"tiny": (2, 128), "2-256": (2, 256), "4-128": (4, 128), "mini": (4, 256)}  # layers, hidden size
+
+
+def _stacks(*stacks: tuple[int, str, str | int, int, int, list[int]]) -> dict[str, Any]:
+    """A card from (layers, operation, parameter, hidden, heads, feed-forward) per stack."""
+    layers = [stack[1:] for stack in stacks for _ in range(stack[0])]
+    o, p, h, n, f = (list(column) for column in zip(*layers, strict=True))
+    return {"l": len(layers), "o": o, "h": h, "n": n, "f": f, "p": p}
+
+
+#: Card dictionaries by name. A width of 256 goes with four heads and 1024, one of 128 with two and 512.
+NAMED_CARDS: dict[str, dict[str, Any]] = {
+    f"{family}-{shape}": _stacks((depth, *operation, hidden, hidden // 64, [hidden * 4]))
+    for family, operation in _FAMILIES.items()
+    for shape, (depth, hidden) in _SHAPES.items()
+}
+NAMED_CARDS |= {
+    "flexibert-mini": _stacks(
+        (2, "SA", "SDP", 256, 2, [512] * 3),
+        (2, "LT", "DCT", 128, 4, [1024]),
+    ),
+    "flexibert-mini-without-stacks": _stacks(
+        (1, "SA", "SDP", 128, 4, [1024]),
+        (1, "SA", "WMA", 128, 4, [1024]),
+    ),
+    "flexibert-mini-without-heterogeneity": _stacks(
+        (2, "LT", "DCT", 256, 4, [1024] * 3),
+        (2, "SA", "SDP", 128, 4, [512] * 3),
+    ),
+    "flexibert-best-s2": _stacks(
+        (2, "LT", "DCT", 256, 4, [1024]),
+        (2, "LT", "DCT", 256, 2, [512] * 3),
+    ),
+    "flexibert-large": _stacks(
+        (12, "SA", "SDP", 1024, 8, [2048] * 3),
+        (12, "LT", "DCT", 512, 16, [4096]),
+    ),
+}

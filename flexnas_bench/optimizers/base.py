@@ -1,0 +1,145 @@
+"""What every optimizer is: something that is asked for cards and told their values."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+
+from flexnas_bench.card import ModelCard
+from flexnas_bench.embedding import Embedding, OneHot, load_embedding
+from flexnas_bench.errors import OptionError, SpaceExhaustedError
+from flexnas_bench.space import DesignSpace
+
+_INITIAL_STREAM = 2**32 - 1  # keeps the draw of the initial cards apart from the streams of the steps
+
+
+class Optimizer(ABC):
+    """Base of all optimizers; the cycle is ask, evaluate, tell.
+
+    1. `ask(n)` hands out `n` different cards that were neither handed out nor told before: first the
+       initial ones, which for one seed are the same whatever the optimizer, then those that `propose` picks.
+    2. The caller evaluates them, in any order, and calls `tell(cards, values)`. Values are maximised; NaN says
+       that an evaluation failed. Cards that were never asked for may be told too.
+
+    A subclass writes `propose` and may override `observe`. What `propose` returns may depend on the space, on
+    the seed and on what was told, and on nothing else: then telling a history again restores the state, which is
+    how an interrupted search resumes. Random numbers come from the generator it is handed, which is made afresh
+    from the seed and the number of cards seen.
+
+    Args:
+        space: the design space to search.
+        seed: whole number, 0 or more; the same seed gives the same proposals.
+        embedding: vectors of cards, or the name of an embedding; for optimizers that use vectors.
+        initial: cards to begin with, or how many to draw; `None` draws 10.
+    """
+
+    def __init__(
+        self,
+        space: DesignSpace,
+        *,
+        seed: int = 0,
+        embedding: Embedding | str = OneHot.name,
+        initial: Sequence[ModelCard] | int | None = None,
+    ) -> None:
+        if seed < 0:
+            raise OptionError(f"seed: {seed} is negative")
+        self.space = space
+        self.seed = seed
+        self.indices: list[int] = []  # of the cards told, in that order
+        self.values: list[float] = []
+        self._embedding = embedding
+        self._seen: dict[int, None] = {}  # asked or told, in order
+        self._initial = self._initial_indices(10 if initial is None else initial)
+
+    @abstractmethod
+    def propose(self, n: int, rng: np.random.Generator) -> Sequence[int]:
+        """Picks up to `n` different indices of unseen cards, at least one (see `seen`, `indices`, `values`)."""
+
+    def observe(self, index: int, value: float) -> None:  # noqa: B027 - optional: most optimizers read the history
+        """Called once for every value told, in order; for optimizers that learn as they go."""
+
+    def ask(self, n: int = 1) -> list[ModelCard]:
+        """The next `n` cards to evaluate.
+
+        Raises:
+            OptionError: `n` is less than 1.
+            SpaceExhaustedError: fewer than `n` cards are left.
+        """
+        if n < 1:
+            raise OptionError(f"cannot ask for {n} cards")
+        if n > self.space.size - len(self._seen):
+            left = self.space.size - len(self._seen)
+            raise SpaceExhaustedError(f"asked for {n} cards, but {left} of space {self.space.name} are left")
+        asked: list[int] = []
+        while len(asked) < n:
+            waiting = [i for i in self._initial if i not in self._seen]
+            rng = np.random.default_rng([self.seed, len(self._seen)])
+            chosen = waiting[: n - len(asked)] or self.propose(n - len(asked), rng)
+            self._seen.update(dict.fromkeys(chosen))
+            asked += chosen
+        return [self.space[i] for i in asked]
+
+    def tell(self, cards: Sequence[ModelCard], values: Sequence[float]) -> None:
+        """Reports values of cards, NaN for a failed evaluation.
+
+        Raises:
+            OptionError: not as many values as cards.
+            NotInSpaceError: a card is not in the space.
+        """
+        if len(cards) != len(values):
+            raise OptionError(f"told {len(values)} values for {len(cards)} cards")
+        for index, value in [(self.space.index(card), float(value)) for card, value in zip(cards, values, strict=True)]:
+            self._seen[index] = None
+            self.indices.append(index)
+            self.values.append(value)
+            self.observe(index, value)
+
+    @property
+    def initial_size(self) -> int:
+        """Number of initial cards."""
+        return len(self._initial)
+
+    @property
+    def seen(self) -> frozenset[int]:
+        """Indices of all cards asked or told."""
+        return frozenset(self._seen)
+
+    @property
+    def embedding(self) -> Embedding:
+        """The embedding, loaded over the space when first used."""
+        if isinstance(self._embedding, str):
+            self._embedding = load_embedding(self._embedding, self.space)
+        return self._embedding
+
+    @property
+    def succeeded(self) -> list[int]:
+        """Positions in the history (`indices`, `values`) whose evaluation did not fail."""
+        return [i for i, value in enumerate(self.values) if not math.isnan(value)]
+
+    def unseen(self) -> np.ndarray:
+        """Indices of all cards neither asked nor told, in order; for spaces small enough to list."""
+        free = np.ones(self.space.size, dtype=bool)
+        free[list(self._seen)] = False
+        return np.flatnonzero(free)
+
+    def draw_unseen(self, n: int, rng: np.random.Generator) -> list[int]:
+        """Up to `n` different unseen indices, drawn uniformly."""
+        left = self.space.size - len(self._seen)
+        if 2 * len(self._seen) > self.space.size:  # then drawing until one is free would take long
+            return [int(i) for i in rng.choice(self.unseen(), size=min(n, left), replace=False)]
+        drawn: dict[int, None] = {}
+        while len(drawn) < min(n, left):
+            index = self.space.sample_index(rng)
+            if index not in self._seen:
+                drawn[index] = None
+        return list(drawn)
+
+    def _initial_indices(self, initial: Sequence[ModelCard] | int) -> list[int]:
+        if not isinstance(initial, int):
+            return list(dict.fromkeys(self.space.index(card) for card in initial))
+        if initial < 0:
+            raise OptionError(f"initial: {initial} cards to begin with")
+        return self.draw_unseen(initial, np.random.default_rng([self.seed, _INITIAL_STREAM]))

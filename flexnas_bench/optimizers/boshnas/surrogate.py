@@ -1,0 +1,85 @@
+"""BOSHNAS's surrogate: NPN, teacher and student fitted together (paper section 3.4.2, equations 1 and 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from flexnas_bench.predictors.npn import NPN, npn_loss
+from flexnas_bench.predictors.student import Student
+from flexnas_bench.predictors.teacher import MCDropout
+
+
+@dataclass(frozen=True)
+class SurrogateSettings:
+    """How the three networks are fitted; steps are full-batch Adam steps."""
+
+    npn_steps: int = 80
+    teacher_steps: int = 100
+    student_steps: int = 60
+    learning_rate: float = 0.01
+    weight_decay: float = 0.01
+    mc_samples: int = 16
+    student_batch: int = 64
+
+
+class Surrogate:
+    """Predicts performance with both uncertainties at any point of the embedding.
+
+    Args:
+        x: embeddings of evaluated cards, `(n, d)`.
+        y: their performance, `(n,)`; standardised here.
+        candidates: embeddings of the design space, `(N, d)`, on which the student learns the teacher's spread.
+        settings: how to fit.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, candidates: Tensor, settings: SurrogateSettings) -> None:
+        self._settings = settings
+        scale = y.std() if len(y) > 1 else torch.ones(())
+        target = (y - y.mean()) / scale.clamp_min(1e-6)
+        inputs = x.shape[1]
+        self.npn, self.teacher, self.student = NPN(inputs), MCDropout(inputs), Student(inputs)
+        self._fit(self.npn, settings.npn_steps, lambda _: npn_loss(self.npn(x), target))
+        self._fit(self.teacher, settings.teacher_steps, lambda _: mse_loss(self.teacher(x), target))
+        self._fit_student(x, candidates)
+        for network in (self.npn, self.teacher, self.student):
+            network.requires_grad_(False)
+
+    def ucb(self, x: Tensor, k1: float, k2: float) -> Tensor:
+        """Upper confidence bound mu + k1 sigma + k2 xi of points `(..., d)`, equation (1), as `(...)`."""
+        mean, sigma = self.npn(x)
+        bound: Tensor = mean + k1 * sigma + k2 * self.student(x)
+        return bound
+
+    def uncertainty(self, x: Tensor, k1: float, k2: float) -> Tensor:
+        """k1 sigma + k2 xi of points `(..., d)`, as uncertainty sampling ranks them (Algorithm 1, line 15)."""
+        uncertainty: Tensor = k1 * self.npn(x)[1] + k2 * self.student(x)
+        return uncertainty
+
+    def _fit(self, network: nn.Module, steps: int, loss: Callable[[int], Tensor]) -> None:
+        settings = self._settings
+        adam = torch.optim.Adam(
+            network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        for step in range(steps):
+            adam.zero_grad()
+            loss(step).backward()  # type: ignore[no-untyped-call]  # torch ships it without hints
+            adam.step()
+
+    def _fit_student(self, x: Tensor, candidates: Tensor) -> None:
+        """Fits the student to the teacher's spread, at every step on a fresh minibatch.
+
+        Three quarters of a minibatch are candidates, the rest evaluated points. The spread of all minibatches is
+        sampled in one tensor.
+        """
+        settings = self._settings
+        known = settings.student_batch // 4
+        fresh = candidates[torch.randint(len(candidates), (settings.student_steps, settings.student_batch - known))]
+        trained = x[torch.randint(len(x), (settings.student_steps, known))]
+        points = torch.cat([fresh, trained], dim=1)
+        spread = self.teacher.spread(points, settings.mc_samples)
+        self._fit(self.student, settings.student_steps, lambda step: mse_loss(self.student(points[step]), spread[step]))

@@ -1,0 +1,83 @@
+"""Optimizers by name: every entry point of the group `flexnas_bench.optimizers`, whoever installed it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from flexnas_bench.errors import OptionError
+from flexnas_bench.optimizers.base import Optimizer
+from flexnas_bench.space import DesignSpace
+
+GROUP = "flexnas_bench.optimizers"
+
+
+@cache
+def _entries() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def optimizer_names() -> list[str]:
+    """Names of all installed optimizers, sorted."""
+    return sorted(_entries())
+
+
+def optimizer_class(name: str) -> type[Optimizer]:
+    """The class behind a name.
+
+    Raises:
+        OptionError: the name is unknown, or what it names cannot be loaded or is no optimizer.
+    """
+    if name not in _entries():
+        raise OptionError(f"unknown optimizer {name!r}; installed: {', '.join(optimizer_names())}")
+    try:
+        found = _entries()[name].load()
+    except (ImportError, AttributeError) as error:
+        raise OptionError(f"optimizer {name} cannot be loaded: {error}") from error
+    if not (inspect.isclass(found) and issubclass(found, Optimizer)):
+        raise OptionError(f"optimizer {name} is {found!r}, not a subclass of Optimizer")
+    return found
+
+
+def optimizer_options(kind: type[Optimizer]) -> dict[str, Any]:
+    """Options of its own that an optimizer takes, with their defaults."""
+    common = inspect.signature(Optimizer.__init__).parameters
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(kind).parameters.items()
+        if name not in common and parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def make_optimizer(optimizer: str | type[Optimizer], space: DesignSpace, **options: Any) -> Optimizer:
+    """An optimizer by name or class.
+
+    Args:
+        optimizer: a name of `optimizer_names()`, or a subclass of `Optimizer`.
+        space: the design space to search.
+        **options: `seed`, `embedding`, `initial` and the optimizer's own.
+
+    Raises:
+        OptionError: an unknown name, an unknown option, or one that makes no sense.
+    """
+    kind = optimizer_class(optimizer) if isinstance(optimizer, str) else optimizer
+    own = optimizer_options(kind)
+    known = {"seed", "embedding", "initial", *own}
+    for name, value in options.items():
+        if name not in known:
+            raise OptionError(f"unknown option {name!r}; {kind.__name__} takes {', '.join(sorted(known))}")
+        if name in own and not _fits(value, own[name]):
+            raise OptionError(f"option {name}: {value!r} is not of the kind of its default, {own[name]!r}")
+    return kind(space, **options)
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value is of the type of an option's default; whole numbers do for real ones, NaN and inf never."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    if default is None or isinstance(value, bool) != isinstance(default, bool):
+        return default is None
+    return isinstance(value, int | float if isinstance(default, float) else type(default))

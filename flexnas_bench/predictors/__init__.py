@@ -1,0 +1,1 @@
+"""Predictors: vectors in, mean and spread out."""

@@ -1,0 +1,1 @@
+"""Search: an optimizer meets a benchmark, and somebody keeps the score."""

@@ -1,0 +1,90 @@
+"""Runs: what searches leave behind, one row an evaluation, in memory and as Parquet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from flexnas_bench.card import ModelCard
+from flexnas_bench.storage import read_parquet, write_parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUNS_FILE = "runs.parquet"
+RUNS = pa.schema(
+    [
+        pa.field("optimizer", pa.string(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("card_hash", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("best", pa.float64(), nullable=False),
+        pa.field("cost_seconds", pa.float64(), nullable=False),
+        pa.field("finished_at", pa.float64(), nullable=False),
+        pa.field("ask_seconds", pa.float64(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A search with one seed.
+
+    Attributes:
+        rows: one dictionary an evaluation: `optimizer`; `seed`; `step`, from 1; `card_hash`; `value` in points (NaN
+            for a failed evaluation); `best` value so far; `cost_seconds` of the evaluation; `finished_at`, the
+            simulated time in seconds at its end, one evaluation after the other; `ask_seconds`, the real time
+            that the optimizer took to propose the card; `origin` of the value.
+        best_card: the card of the highest value, `None` if all evaluations failed.
+        converged_at: the step at which the criterion of section 4.1 was met, or `None`.
+    """
+
+    rows: list[dict[str, Any]]
+    best_card: ModelCard | None
+    converged_at: int | None
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """`rows` as a data frame."""
+        return _table(self.rows).to_pandas()
+
+
+def make_rows(records: Sequence[dict[str, Any]], optimizer: str, seed: int) -> list[dict[str, Any]]:
+    """The rows of a run from the records of its journal."""
+    rows: list[dict[str, Any]] = []
+    best, finished_at = math.nan, 0.0
+    for step, record in enumerate(records, 1):
+        value = math.nan if record["value"] is None else float(record["value"])
+        best = value if math.isnan(best) or value > best else best
+        finished_at += record["cost_seconds"]
+        row = record | {
+            "optimizer": optimizer,
+            "seed": seed,
+            "step": step,
+            "value": value,
+            "best": best,
+            "finished_at": finished_at,
+        }
+        rows.append({name: row[name] for name in RUNS.names})
+    return rows
+
+
+def write_runs(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Writes rows of any number of runs as one Parquet file, all or nothing."""
+    write_parquet(path, _table(rows))
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """Reads what `write_runs` wrote; raises `TableCorruptError` for anything else."""
+    return read_parquet(path, RUNS).to_pandas()
+
+
+def _table(rows: Iterable[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows), schema=RUNS)

@@ -1,0 +1,112 @@
+"""Many seeds of one search, side by side in processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+from flexnas_bench.benchmark import load_benchmark
+from flexnas_bench.errors import OptionError
+from flexnas_bench.search.journal import count_records, journal_path
+from flexnas_bench.search.runner import search
+from flexnas_bench.search.runs import RUNS_FILE, Run, write_runs
+from flexnas_bench.search.settings import SearchSettings
+
+_POLL_SECONDS = 0.2
+
+
+def search_seeds(
+    settings: SearchSettings,
+    seeds: Sequence[int],
+    budget: int,
+    out: Path,
+    *,
+    jobs: int = 1,
+    until_converged: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[Run]:
+    """Runs one search with several seeds and writes `out/runs.parquet`.
+
+    Every seed has a journal in `out`; what an earlier, interrupted call finished is not computed again. The
+    result does not depend on `jobs`.
+
+    Args:
+        settings: what to search with.
+        seeds: one run each.
+        budget: evaluations a run.
+        out: folder of the journals and the table.
+        jobs: processes.
+        until_converged: see `search`.
+        progress: told from time to time how many evaluations are done, all seeds together.
+
+    Returns:
+        The runs in the order of `seeds`.
+
+    Raises:
+        FlexnasError: as `search` does.
+    """
+    if jobs < 1 or not seeds:
+        raise OptionError(f"{jobs} jobs and {len(seeds)} seeds; there must be 1 or more of each")
+    settings.claim(out)
+    context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    executor = ProcessPoolExecutor(min(jobs, len(seeds)), context, _start_worker)
+    try:
+        futures = [executor.submit(_one_seed, settings, seed, budget, out, until_converged) for seed in seeds]
+        for _ in _poll(futures):
+            if progress:
+                progress(sum(count_records(journal_path(out, seed)) for seed in seeds))
+        runs = [future.result() for future in futures]
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()  # journals are complete up to the evaluation they are in
+        raise
+    executor.shutdown()
+    write_runs(out / RUNS_FILE, (row for run in runs for row in run.rows))
+    return runs
+
+
+def _poll(futures: Sequence[Future[Run]]) -> Iterator[None]:
+    """Yields from time to time until all are done; raises as soon as one has failed."""
+    waiting = set(futures)
+    while waiting:
+        done, waiting = wait(waiting, _POLL_SECONDS)
+        for future in done:
+            future.result()  # raises what the worker raised
+        yield
+
+
+def _one_seed(settings: SearchSettings, seed: int, budget: int, out: Path, until_converged: bool) -> Run:
+    bench, initial = load_benchmark(), settings.initial
+    return search(
+        bench,
+        settings.optimizer,
+        settings.space,
+        settings.task,
+        budget,
+        seed,
+        out,
+        protocol=settings.protocol,
+        embedding=settings.embedding,
+        initial=initial if isinstance(initial, int) else [bench.card(digest) for digest in initial],
+        until_converged=until_converged,
+        **settings.options,
+    )
+
+
+def _start_worker() -> None:
+    """Leaves Ctrl-C to the parent, and dies with it however it dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

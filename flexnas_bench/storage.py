@@ -1,0 +1,105 @@
+"""Files that can be trusted: atomic writes, Parquet under a schema, SHA-256 of everything shipped."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flexnas_bench.errors import TableCorruptError
+
+CHECKSUMS = "CHECKSUMS"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file all or nothing: a temporary file beside it, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Writes a table atomically; the same table gives the same bytes under the same pyarrow."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="zstd", compression_level=19)
+    write_bytes(path, buffer.getvalue().to_pybytes())
+
+
+def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+    """Reads a table and, where a schema is given, insists on it.
+
+    Raises:
+        TableCorruptError: the file is missing, truncated, no Parquet, or of another schema.
+    """
+    try:
+        with pq.ParquetFile(path) as file:  # not pq.read_table, which imports pandas
+            table = file.read()
+    except (OSError, pa.ArrowException) as error:
+        raise TableCorruptError(f"cannot read table {path}: {_first_line(error)}") from None
+    if schema is not None and not table.schema.equals(schema):
+        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+        raise TableCorruptError(f"table {path} has another schema than expected: {found}")
+    return table
+
+
+@cache
+def shipped_path(name: str) -> Path:
+    """Path of a shipped file, its checksum verified once a process; raises `TableCorruptError`."""
+    path = data_folder() / name
+    try:
+        digest = sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TableCorruptError(f"cannot read shipped file {name}: {error.strerror}") from None
+    if _checksums().get(name) != digest:
+        raise TableCorruptError(f"shipped file {name} is not what {CHECKSUMS} says; reinstall flexnas-bench")
+    return path
+
+
+def read_shipped(name: str, schema: pa.Schema | None = None) -> pa.Table:
+    """A shipped table; raises `TableCorruptError` where it is not what was shipped."""
+    return read_parquet(shipped_path(name), schema)
+
+
+def read_shipped_toml(name: str) -> dict[str, Any]:
+    """A shipped settings file; raises `TableCorruptError` where it is not what was shipped."""
+    return tomllib.loads(shipped_path(name).read_text(encoding="utf-8"))
+
+
+def write_checksums(folder: Path) -> None:
+    """Writes `CHECKSUMS` over all tables and settings of a folder, in the form that `sha256sum --check` reads."""
+    files = sorted(path for pattern in ("*.parquet", "*.toml") for path in folder.rglob(pattern))
+    lines = (f"{sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    write_bytes(folder / CHECKSUMS, "".join(lines).encode())
+
+
+def data_folder() -> Path:
+    """The folder of shipped data, in a checkout as in an installed wheel."""
+    return Path(str(resources.files("flexnas_bench.data")))
+
+
+@cache
+def _checksums() -> dict[str, str]:
+    try:
+        text = (data_folder() / CHECKSUMS).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableCorruptError(f"cannot read the checksums of the shipped tables: {_first_line(error)}") from None
+    return {name: digest for digest, name in (line.split("  ", 1) for line in text.splitlines() if "  " in line)}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
