@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from flexnas_bench.optimizers.base import Optimizer as Optimizer
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
     from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
-    from flexnas_bench.search.runner import search as search
-    from flexnas_bench.search.runs import Run as Run
+    from flexnas_bench.searching.runner import search as search
+    from flexnas_bench.searching.runs import Run as Run
     from flexnas_bench.space import DesignSpace as DesignSpace
     from flexnas_bench.space import load_space as load_space
 
@@ -47,8 +47,8 @@ _NAMES = {
     "layer": ("EncoderLayer",),
     "optimizers.base": ("Optimizer",),
     "optimizers.registry": ("make_optimizer", "optimizer_names"),
-    "search.runner": ("search",),
-    "search.runs": ("Run",),
+    "searching.runner": ("search",),
+    "searching.runs": ("Run",),
     "space": ("DesignSpace", "load_space"),
 }
 _HOME = {name: f"flexnas_bench.{module}" for module, names in _NAMES.items() for name in names}

@@ -20,10 +20,10 @@ from flexnas_bench.cli.output import describe, print_json, say
 from flexnas_bench.errors import OptionError
 from flexnas_bench.optimizers.registry import make_optimizer
 from flexnas_bench.results import GLUE8
-from flexnas_bench.search.runner import check_coverage
-from flexnas_bench.search.runs import RUNS_FILE, Run
-from flexnas_bench.search.seeds import search_seeds
-from flexnas_bench.search.settings import SearchSettings
+from flexnas_bench.searching.runner import check_coverage
+from flexnas_bench.searching.runs import RUNS_FILE, Run
+from flexnas_bench.searching.seeds import search_seeds
+from flexnas_bench.searching.settings import SearchSettings
 from flexnas_bench.space import load_space
 
 PICTURE = "best_so_far.png"
@@ -120,7 +120,7 @@ def _milestones(longest: int) -> list[int]:
 def _summary(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder: Path) -> dict[str, Any]:
     import pandas as pd
 
-    from flexnas_bench.search.analysis import best_so_far, estimate
+    from flexnas_bench.searching.analysis import best_so_far, estimate
 
     best = estimate(best_so_far(pd.concat([run.frame for run in runs])).to_numpy())
     rows = [row for run in runs for row in run.rows]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from flexnas_bench.benchmark import load_benchmark
 from flexnas_bench.errors import OptionError
-from flexnas_bench.search.journal import count_records, journal_path
-from flexnas_bench.search.runner import search
-from flexnas_bench.search.runs import RUNS_FILE, Run, write_runs
-from flexnas_bench.search.settings import SearchSettings
+from flexnas_bench.searching.journal import count_records, journal_path
+from flexnas_bench.searching.runner import search
+from flexnas_bench.searching.runs import RUNS_FILE, Run, write_runs
+from flexnas_bench.searching.settings import SearchSettings
 
 _POLL_SECONDS = 0.2
 

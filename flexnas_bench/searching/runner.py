@@ -15,10 +15,10 @@ from flexnas_bench.errors import NotMeasuredError, OptionError, TableCorruptErro
 from flexnas_bench.optimizers.base import Optimizer
 from flexnas_bench.optimizers.registry import make_optimizer
 from flexnas_bench.results import GLUE8
-from flexnas_bench.search.convergence import converged_at
-from flexnas_bench.search.journal import Journal, journal_path
-from flexnas_bench.search.runs import Run, make_rows
-from flexnas_bench.search.settings import SearchSettings
+from flexnas_bench.searching.convergence import converged_at
+from flexnas_bench.searching.journal import Journal, journal_path
+from flexnas_bench.searching.runs import Run, make_rows
+from flexnas_bench.searching.settings import SearchSettings
 from flexnas_bench.space import DesignSpace, load_space
 
 

@@ -1,0 +1,46 @@
+PYTHON ?= python3
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
+
+.PHONY: run test lint slow tables quality constraints clean
+
+run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best card and picture, in runs/
+	$(BIN)/flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs $(JOBS)
+
+test: lint  ## Everything that must hold before a change lands
+	$(BIN)/pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+slow: $(VENV)/installed-dev  ## The tests that take longer than a minute
+	$(BIN)/pytest -m slow
+
+tables: $(VENV)/installed  ## Build the shipped tables again from published figures, in the folder PUBLISHED
+	$(BIN)/flexnas-bench import published $(PUBLISHED) --out data
+
+quality: $(VENV)/installed-dev  ## The search-quality table of benchmarks/RESULTS.md and the picture of the README
+	$(BIN)/python benchmarks/search_quality.py --jobs $(JOBS)
+
+constraints:  ## Pin what is installed now
+	(echo '# The versions that `make run` and `make test` install; made by `make constraints`.'; \
+	 $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//') > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	$(INSTALL) --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	$(INSTALL) --editable '.[dev]'
+	touch $@ $(VENV)/installed

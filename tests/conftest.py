@@ -1,0 +1,53 @@
+"""What several tests need: strategies for cards, a planted space, published figures where they are at hand."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from flexnas_bench import DesignSpace, EncoderLayer, ModelCard, load_benchmark, load_space
+from flexnas_bench.benchmark import Benchmark
+
+settings.register_profile("suite", deadline=None, max_examples=60)
+settings.load_profile("suite")
+
+PUBLISHED = Path(__file__).parents[2] / "shared" / "published"
+
+
+def _layers() -> st.SearchStrategy[EncoderLayer]:
+    operations = st.one_of(
+        st.tuples(st.just("SA"), st.sampled_from(["SDP", "WMA"])),
+        st.tuples(st.just("LT"), st.sampled_from(["DFT", "DCT"])),
+        st.tuples(st.just("DSC"), st.integers(0, 20).map(lambda k: 2 * k + 1)),
+    )
+    heads = st.integers(1, 16)
+    widths = st.lists(st.integers(1, 4096), min_size=1, max_size=4).map(tuple)
+    return st.builds(
+        lambda operation, heads, size, widths: EncoderLayer(*operation, heads * size, heads, widths),
+        operations,
+        heads,
+        st.integers(1, 64),
+        widths,
+    )
+
+
+#: Any valid card, also far outside the paper's spaces.
+any_cards = st.lists(_layers(), min_size=1, max_size=6).map(lambda layers: ModelCard(tuple(layers)))
+
+
+@pytest.fixture(scope="session")
+def bench() -> Benchmark:
+    return load_benchmark()
+
+
+@pytest.fixture(scope="session")
+def pool() -> DesignSpace:
+    return load_space("pool")
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    if not PUBLISHED.is_dir():
+        pytest.skip("the published figures are not beside this checkout")
+    return PUBLISHED

@@ -1,0 +1,89 @@
+import pyarrow as pa
+import pytest
+
+from flexnas_bench import TableCorruptError, storage
+from flexnas_bench.benchmark import load_benchmark
+from flexnas_bench.results import RESULTS
+
+TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """A private copy of the shipped data, read instead of the real one."""
+    for path in storage.data_folder().iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(storage, "data_folder", lambda: tmp_path)
+    storage.shipped_path.cache_clear()
+    storage._checksums.cache_clear()
+    yield tmp_path
+    storage.shipped_path.cache_clear()
+    storage._checksums.cache_clear()
+
+
+def test_a_table_round_trips_and_gives_the_same_bytes(tmp_path):
+    storage.write_parquet(tmp_path / "a.parquet", TABLE)
+    storage.write_parquet(tmp_path / "b.parquet", TABLE)
+    assert storage.read_parquet(tmp_path / "a.parquet", TABLE.schema) == TABLE
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    storage.write_bytes(path, b"old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(storage.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        storage.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, -1])
+def test_a_truncated_table_is_corrupt(tmp_path, keep):
+    path = tmp_path / "a.parquet"
+    storage.write_parquet(path, TABLE)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(TableCorruptError, match="cannot read table"):
+        storage.read_parquet(path)
+
+
+def test_a_foreign_schema_is_corrupt(tmp_path):
+    storage.write_parquet(tmp_path / "a.parquet", TABLE)
+    with pytest.raises(TableCorruptError, match="another schema"):
+        storage.read_parquet(tmp_path / "a.parquet", RESULTS)
+
+
+def test_a_missing_table_is_corrupt(tmp_path):
+    with pytest.raises(TableCorruptError):
+        storage.read_parquet(tmp_path / "none.parquet")
+
+
+def test_shipped_data_has_a_checksum_each():
+    listed = storage._checksums()
+    folder = storage.data_folder()
+    files = {p.relative_to(folder).as_posix() for suffix in ("parquet", "toml") for p in folder.rglob(f"*.{suffix}")}
+    assert files == set(listed)
+    for name in files:
+        assert storage.shipped_path(name).is_file()
+    assert sum(p.stat().st_size for p in folder.rglob("*")) < 10_000_000
+
+
+@pytest.mark.parametrize("name", ["results.parquet", "protocols.toml"])
+def test_one_altered_byte_is_noticed(shipped, name):
+    content = bytearray((shipped / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (shipped / name).write_bytes(content)
+    with pytest.raises(TableCorruptError, match=name):
+        load_benchmark()
+
+
+@pytest.mark.parametrize("name", ["results.parquet", storage.CHECKSUMS])
+def test_a_missing_file_is_noticed(shipped, name):
+    (shipped / name).unlink()
+    with pytest.raises(TableCorruptError):
+        load_benchmark()
