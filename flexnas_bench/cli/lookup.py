@@ -81,7 +81,8 @@ def optimizers(as_json: Json = False) -> None:
 
 
 def _named_or_text(text: str) -> ModelCard | str:
-    return ModelCard.named(text) if text.lower() in NAMED_CARDS else text
+    """A card by name; JSON and hashes as they are. Raises `InvalidCardError` for a name that nobody has."""
+    return text if text.lstrip().startswith("{") or len(text.strip()) == 64 else ModelCard.named(text)
 
 
 def _bench_facts(bench: Benchmark) -> dict[str, Any]:

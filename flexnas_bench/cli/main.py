@@ -15,6 +15,8 @@ from flexnas_bench.errors import FlexnasError
 #: The base of typer's own usage errors. Older releases take it from click, newer ones bring it along.
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="flexnas-bench",
     help="A tabular NAS benchmark for the FlexiBERT space of heterogeneous transformer encoders.",
@@ -22,11 +24,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command()(run)
-app.command()(query)
-app.command()(info)
-app.command()(optimizers)
-app.add_typer(import_app, name="import")
+for _command, _example in (
+    (run, "run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs 2"),
+    (query, "query f84bf6d1b795426eb0d3abadad817b2b8ba621fb9e1e1c7297c1e02eb7268fc7 --task rte"),
+    (info, "info flexibert-mini"),
+    (optimizers, "optimizers"),
+):
+    app.command(epilog=f"Example: flexnas-bench {_example}")(_command)
+app.add_typer(import_app, name="import", epilog="Example: flexnas-bench import published ../shared/published")
 
 
 def main() -> None:
@@ -37,16 +42,20 @@ def main() -> None:
 def run_app(arguments: list[str]) -> int:
     """Runs one command line and returns its exit code."""
     try:
-        app(arguments or ["--help"], standalone_mode=False)
+        code = app(arguments or ["--help"], prog_name="flexnas-bench", standalone_mode=False) or 0
     except FlexnasError as error:
-        say_error(f"Error: {error}")
+        return _refuse(str(error))
     except _UsageError as error:
-        say_error(f"Error: {error.format_message()}")  # type: ignore[attr-defined]  # click's, see above
+        return _refuse(error.format_message())  # type: ignore[attr-defined]  # click's, see above
     except OSError as error:
-        say_error(f"Error: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
+        return _refuse(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
         say_error("Interrupted. What was finished is kept; the same command goes on from there.")
-        return 130
-    else:
-        return 0
+    return int(code)
+
+
+def _refuse(reason: str) -> int:
+    say_error(f"Error: {reason}")
     return 2

@@ -50,10 +50,7 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Search a space with an optimizer, and show how good the best card was after every evaluation.
-
-    Example: flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs 2
-    """
+    """Search a space with an optimizer, and show how good the best card was after every evaluation."""
     if budget < 1 or seeds < 1 or jobs < 1 or initial < 0:
         raise OptionError("--budget, --seeds and --jobs must be 1 or more, --initial 0 or more")
     settings = SearchSettings(optimizer, space, task, protocol, embedding, initial, _options(option or []))

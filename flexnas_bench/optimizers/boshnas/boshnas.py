@@ -46,8 +46,8 @@ class Boshnas(Optimizer):
         alpha: float = 0.1,
         beta: float = 0.1,
         restarts: int = 10,
-        gobi_steps: int = 50,
-        gobi_rate: float = 0.1,
+        gobi_steps: int = 25,
+        gobi_rate: float = 0.2,
         **common: Any,
     ) -> None:
         super().__init__(space, **common)

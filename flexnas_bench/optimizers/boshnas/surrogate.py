@@ -42,10 +42,10 @@ class Surrogate:
         scale = y.std() if len(y) > 1 else torch.ones(())
         target = (y - y.mean()) / scale.clamp_min(1e-6)
         inputs = x.shape[1]
-        self.npn, self.teacher, self.student = NPN(inputs), MCDropout(inputs), Student(inputs)
+        self.npn, self.teacher = NPN(inputs), MCDropout(inputs)
         self._fit(self.npn, settings.npn_steps, lambda _: npn_loss(self.npn(x), target))
         self._fit(self.teacher, settings.teacher_steps, lambda _: mse_loss(self.teacher(x), target))
-        self._fit_student(x, candidates)
+        self.student = self._fit_student(x, candidates)
         for network in (self.npn, self.teacher, self.student):
             network.requires_grad_(False)
 
@@ -70,8 +70,8 @@ class Surrogate:
             loss(step).backward()  # type: ignore[no-untyped-call]  # torch ships it without hints
             adam.step()
 
-    def _fit_student(self, x: Tensor, candidates: Tensor) -> None:
-        """Fits the student to the teacher's spread, at every step on a fresh minibatch.
+    def _fit_student(self, x: Tensor, candidates: Tensor) -> Student:
+        """A student of the teacher's spread, fitted at every step on a fresh minibatch.
 
         Three quarters of a minibatch are candidates, the rest evaluated points. The spread of all minibatches is
         sampled in one tensor.
@@ -82,4 +82,8 @@ class Surrogate:
         trained = x[torch.randint(len(x), (settings.student_steps, known))]
         points = torch.cat([fresh, trained], dim=1)
         spread = self.teacher.spread(points, settings.mc_samples)
-        self._fit(self.student, settings.student_steps, lambda step: mse_loss(self.student(points[step]), spread[step]))
+        scale = float(spread.mean().clamp_min(1e-6))
+        student = Student(x.shape[1], scale=scale)
+        target = spread / scale
+        self._fit(student, settings.student_steps, lambda step: mse_loss(student(points[step]) / scale, target[step]))
+        return student

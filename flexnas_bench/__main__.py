@@ -1,0 +1,5 @@
+"""`python -m flexnas_bench` is the command `flexnas-bench`."""
+
+from flexnas_bench.cli import main
+
+main()

@@ -1,0 +1,158 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flexnas_bench import ModelCard, storage
+from flexnas_bench.cli.main import run_app
+from flexnas_bench.searching.runs import read_runs
+from tests.conftest import any_cards
+
+
+@pytest.fixture
+def flexnas(capsys):
+    """Runs a command line; returns exit code, output and errors."""
+
+    def run(*arguments):
+        code = run_app([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_query_says_score_origin_protocol_and_source(flexnas, bench):
+    best = bench.best()
+    code, out, err = flexnas("query", best.card_hash)
+    assert (code, err) == (0, "")
+    for text in ("glue8 75.13", "published", "electra-owt-100k", "Serianni", "assumes the paper's ratio"):
+        assert text in out
+    code, out, _ = flexnas("query", bench.card(best.card_hash).to_json(), "--task", "rte", "--json")
+    answer = json.loads(out)
+    assert answer["value"] == bench.query(best.card_hash, "rte").value
+    assert answer["std"] is None
+    assert answer["card_hash"] == best.card_hash
+
+
+def test_info_of_the_benchmark_and_of_a_card(flexnas, bench):
+    code, out, _ = flexnas("info", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["trained cards"] == "491 (500 trainings)"
+    assert facts["spaces"]["g3"] == "3,317,817,600 cards"
+    assert "CC BY 4.0" in facts["sources"]["nas-bench-bert-2023"]
+    code, out, _ = flexnas("info", "flexibert-mini")
+    assert code == 0
+    assert "nobody has trained it" in out
+    assert ModelCard.named("flexibert-mini").hash in out
+    code, out, _ = flexnas("info", bench.best().card_hash, "--json")
+    assert json.loads(out)["in spaces"] == "g2, g3, pool"
+    assert len(json.loads(out)["scores"]) == 9
+
+
+def test_optimizers_are_listed_with_their_options(flexnas):
+    code, out, _ = flexnas("optimizers", "--json")
+    assert code == 0
+    assert json.loads(out)["boshnas"]["k1"] == 0.5
+    assert "random" in flexnas("optimizers")[1]
+
+
+def test_run_leaves_a_table_and_a_picture(flexnas, tmp_path):
+    out = tmp_path / "run"
+    code, text, _ = flexnas("run", "--optimizer", "random", "--budget", 12, "--seeds", 3, "--jobs", 2, "--out", out)
+    assert code == 0
+    assert "published" in text
+    assert "90 % interval" in text
+    frame = read_runs(out / "runs.parquet")
+    assert frame.groupby("seed")["step"].max().tolist() == [12, 12, 12]
+    assert (out / "best_so_far.png").read_bytes().startswith(b"\x89PNG")
+    code, text, _ = flexnas("run", "--optimizer", "random", "--budget", 12, "--seeds", 3, "--out", out, "--json")
+    summary = json.loads(text)
+    assert summary["best_result"]["value"] == frame["value"].max()
+    assert [row["step"] for row in summary["best_so_far"]] == [10, 12]
+    assert summary["best_so_far"][-1]["mean"] == pytest.approx(frame[frame["step"] == 12]["best"].mean())
+
+
+def test_an_option_of_the_optimizer_arrives(flexnas, tmp_path):
+    arguments = ("run", "--budget", 11, "--option", "alpha=0.9", "--out", tmp_path / "run", "--json")
+    assert json.loads(flexnas(*arguments)[1])["settings"]["options"] == {"alpha": 0.9}
+
+
+def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path):
+    code, out, _ = flexnas("import", "published", published, "--out", tmp_path)
+    assert code == 0
+    assert "architectures.parquet: 9,795 rows" in out
+    assert set(storage._checksums()) >= {line.split()[1] for line in (tmp_path / "CHECKSUMS").read_text().splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["query", "{"], "not JSON"),
+        (["query", '{"l": 2}'], "field f: missing"),
+        (["query", "bert-tiny"], "no scores of any kind"),
+        (["query", "bert-colossal"], "no card is named 'bert-colossal'; known: bert-tiny"),
+        (["query", "0" * 64], "no scores"),
+        (["query", "bert-tiny", "--task", "squad"], "unknown task"),
+        (["query", "bert-tiny", "--protocol", "x"], "unknown protocol"),
+        (["query", "bert-tiny", "--kind", "oracle"], "unknown kind"),
+        (["query", "bert-tiny", "--replicate", "one"], "--replicate"),
+        (["query"], "Missing argument"),
+        (["info", "0" * 64], "no card of hash"),
+        (["info", "x" * 64], "neither the JSON of a model card nor a hash"),
+        (["run", "--optimizer", "adam"], "unknown optimizer 'adam'; installed: boshnas"),
+        (["run", "--space", "g9"], "no space is named"),
+        (["run", "--space", "g1"], "only 8 of the 9,312"),
+        (["run", "--task", "squad"], "unknown task"),
+        (["run", "--embedding", "word2vec"], "unknown embedding"),
+        (["run", "--budget", "-1"], "--budget"),
+        (["run", "--seeds", "0"], "--seeds"),
+        (["run", "--jobs", "0"], "--jobs"),
+        (["run", "--initial", "-2"], "--initial"),
+        (["run", "--option", "k1"], "name=value"),
+        (["run", "--option", "k9=1"], "unknown option 'k9'"),
+        (["run", "--option", "k1=high"], "not of the kind"),
+        (["run", "--option", "alpha=0.9", "--option", "beta=0.9"], "probabilities"),
+        (["import"], "Missing command"),
+        (["import", "published", "nowhere"], "cannot read nowhere"),
+        (["dance"], "No such command"),
+        (["--volume", "11"], "No such option"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(flexnas, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = flexnas(*arguments)
+    assert code == 2
+    assert out == ""
+    assert says in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(flexnas, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = flexnas("run", "--optimizer", "random", "--budget", 3, "--out", tmp_path / "file" / "run")
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+@given(any_cards | st.text(max_size=40))
+def test_no_card_ends_in_a_traceback(card):
+    text = card if isinstance(card, str) else card.to_json()
+    for command in ("query", "info"):
+        assert run_app([command, "--json", "--", text]) in (0, 2)
+
+
+@pytest.mark.parametrize("command", ["run", "query", "info", "optimizers", "import"])
+def test_every_command_has_help(flexnas, command):
+    code, out, _ = flexnas(command, "--help")
+    assert code == 0
+    assert "Usage" in out
+    assert "Example: flexnas-bench" in " ".join(out.split())
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "flexnas_bench"], capture_output=True, text=True, check=True)
+    assert "query" in done.stdout

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kendalltau
+
+from flexnas_bench import NotInSpaceError, OptionError, load_space, make_optimizer
+from flexnas_bench.optimizers.boshnas.surrogate import Surrogate, SurrogateSettings
+from flexnas_bench.predictors.seeding import reproducible
+
+
+@pytest.fixture(scope="module")
+def told(pool, bench):
+    """BOSHNAS after forty random cards with their real scores."""
+    optimizer = make_optimizer("boshnas", pool, seed=3, initial=40)
+    cards = optimizer.ask(40)
+    optimizer.tell(cards, [bench.query(card).value for card in cards])
+    return optimizer
+
+
+@pytest.fixture(scope="module")
+def surrogate(told):
+    with reproducible(11):
+        return told.fit(told.succeeded)
+
+
+def test_the_surrogate_ranks_cards_it_has_not_seen(told, surrogate, pool, bench):
+    free = told.unseen()
+    truth = [bench.query(pool[int(i)]).value for i in free]
+    mean, sigma = surrogate.npn(told.candidates[free])
+    assert kendalltau(mean, truth).statistic > 0.5
+    assert (sigma > 0).all()
+
+
+def test_the_bound_is_equation_1(told, surrogate):
+    x = told.candidates[:20]
+    mean, sigma = surrogate.npn(x)
+    torch.testing.assert_close(surrogate.ucb(x, 0.3, 0.7), mean + 0.3 * sigma + 0.7 * surrogate.student(x))
+    torch.testing.assert_close(surrogate.uncertainty(x, 0.3, 0.7), 0.3 * sigma + 0.7 * surrogate.student(x))
+
+
+def test_the_student_follows_the_teachers_spread(told, surrogate):
+    with reproducible(5):
+        spread = surrogate.teacher.spread(told.candidates, 400)
+    learned = surrogate.student(told.candidates)
+    assert kendalltau(learned, spread).statistic > 0.3
+    assert (learned - spread).abs().mean() < 0.5 * spread.mean()
+    settings = SurrogateSettings(student_steps=600)
+    with reproducible(5):
+        longer = Surrogate(told.candidates[told.indices], torch.tensor(told.values), told.candidates, settings)
+        spread = longer.teacher.spread(told.candidates, 400)
+    assert kendalltau(longer.student(told.candidates), spread).statistic > 0.6
+
+
+def test_gobi_climbs_the_bound(told, surrogate):
+    climbed = []
+    for seed in range(5):
+        with reproducible(seed):
+            starts = told.candidates[torch.randint(len(told.candidates), (told.restarts,))]
+        with reproducible(seed):
+            reached = told.gobi(surrogate)
+        before, after = surrogate.ucb(starts, told.k1, told.k2), surrogate.ucb(reached, told.k1, told.k2)
+        climbed.append(after - before)
+        assert after.max() > surrogate.ucb(told.candidates, told.k1, told.k2).max()  # beyond any single card
+    assert (torch.cat(climbed) > 0).double().mean() > 0.95
+
+
+def test_a_proposal_is_the_unseen_card_nearest_to_a_climbed_point(told, surrogate):
+    free = told.unseen()
+    with reproducible(1):
+        reached = told.gobi(surrogate)
+    expected = {
+        int(free[np.linalg.norm(told.candidates[free].numpy() - point.numpy(), axis=1).argmin()]) for point in reached
+    }
+    assert set(free[told._nearest(reached, free)]) == expected
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])
+def test_the_two_probabilities_choose_how_a_card_is_found(pool, bench, alpha, beta):
+    optimizer = make_optimizer("boshnas", pool, seed=1, initial=12, alpha=alpha, beta=beta)
+    cards = optimizer.ask(12)
+    optimizer.tell(cards, [bench.query(card).value for card in cards])
+    free = optimizer.unseen()
+    rng = np.random.default_rng([1, 12])  # as the thirteenth card is drawn
+    rng.random()
+    if beta:
+        expected = optimizer.draw_unseen(1, rng)[0]
+    else:
+        with reproducible(int(rng.integers(2**63))):
+            surrogate = optimizer.fit(optimizer.succeeded)
+            if alpha:
+                expected = free[int(surrogate.uncertainty(optimizer.candidates[free], 0.5, 0.5).argmax())]
+            else:
+                near = optimizer._nearest(optimizer.gobi(surrogate), free)
+                expected = free[near[int(surrogate.ucb(optimizer.candidates[free[near]], 0.5, 0.5).argmax())]]
+    assert optimizer.ask() == [pool[int(expected)]]
+
+
+def test_it_climbs_a_planted_landscape(pool):
+    # Smooth and real: the number of parameters. Random proposals would be at rank 245 in the median.
+    values = np.array([card.parameters for card in pool]) / 1e6
+    rank = np.argsort(np.argsort(-values))
+    found = []
+    for seed in range(3):
+        optimizer = make_optimizer("boshnas", pool, seed=seed)
+        for _ in range(30):
+            (card,) = optimizer.ask()
+            optimizer.tell([card], [values[pool.index(card)]])
+        found += [rank[i] for i in optimizer.indices[optimizer.initial_size :]]
+    assert np.median(found) < 100
+
+
+def test_options_that_make_no_sense(pool):
+    for options in ({"alpha": 0.8, "beta": 0.3}, {"alpha": -0.1}, {"restarts": 0}, {"gobi_rate": 0.0}):
+        with pytest.raises(OptionError):
+            make_optimizer("boshnas", pool, **options)
+    with pytest.raises(NotInSpaceError, match="84,943,872"):
+        make_optimizer("boshnas", load_space("g2"))

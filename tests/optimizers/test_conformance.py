@@ -1,0 +1,176 @@
+"""What every optimizer must do, whoever wrote it."""
+
+import math
+
+import numpy as np
+import pytest
+
+from flexnas_bench import (
+    ModelCard,
+    NotInSpaceError,
+    Optimizer,
+    OptionError,
+    SpaceExhaustedError,
+    load_space,
+    make_optimizer,
+    optimizer_names,
+)
+from flexnas_bench.optimizers import registry
+from flexnas_bench.space import Choices, ListSpace
+
+NAMES = optimizer_names()
+
+
+def value(card):
+    return card.parameters / 1e6 + 3 * (card.layers[0].operation == "SA")
+
+
+def play(optimizer, steps, n=1):
+    """Asks and tells; returns the cards in order."""
+    cards = []
+    for _ in range(steps):
+        asked = optimizer.ask(n)
+        optimizer.tell(asked, [value(card) for card in asked])
+        cards += asked
+    return cards
+
+
+@pytest.fixture
+def small():
+    return ListSpace("small", load_space("g1").sample(14, seed=2), Choices())
+
+
+def test_the_shipped_ones_are_installed():
+    assert {"random", "boshnas"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_card_twice_until_the_space_is_empty(name, small):
+    optimizer = make_optimizer(name, small, seed=1, initial=5)
+    assert set(play(optimizer, 14)) == set(small)
+    with pytest.raises(SpaceExhaustedError):
+        optimizer.ask()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_cards_and_another_does_not(name, pool):
+    first, again, other = (play(make_optimizer(name, pool, seed=seed), 16) for seed in (4, 4, 5))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_initial_cards_depend_on_the_seed_alone(name, pool):
+    expected = make_optimizer("random", pool, seed=9, initial=6).ask(6)
+    assert make_optimizer(name, pool, seed=9, initial=6).ask(6) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_telling_a_history_again_restores_the_state(name, pool):
+    optimizer = make_optimizer(name, pool, seed=2)
+    cards = play(optimizer, 15)
+    restored = make_optimizer(name, pool, seed=2)
+    restored.tell(cards, [value(card) for card in cards])
+    assert play(restored, 4) == play(optimizer, 4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_has_different_cards_none_of_them_pending(name, pool):
+    optimizer = make_optimizer(name, pool, seed=3, initial=4)
+    play(optimizer, 1, n=8)
+    pending = optimizer.ask(7)
+    more = optimizer.ask(7)
+    assert len({*pending, *more, *(pool[i] for i in optimizer.indices)}) == 22
+    optimizer.tell(more, [value(card) for card in more])  # in another order than asked
+    optimizer.tell(pending, [value(card) for card in pending])
+    assert len(optimizer.values) == 22
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_failed_evaluations_do_no_harm(name, pool):
+    optimizer = make_optimizer(name, pool, seed=6, initial=4)
+    for i in range(14):
+        (card,) = optimizer.ask()
+        optimizer.tell([card], [math.nan if i % 3 == 0 or i < 5 else value(card)])
+    assert len(set(optimizer.indices)) == 14
+    all_failed = make_optimizer(name, pool, seed=6, initial=2)
+    for _ in range(4):
+        all_failed.tell(all_failed.ask(), [math.nan])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_values_do_no_harm(name, pool):
+    optimizer = make_optimizer(name, pool, seed=7, initial=1)
+    for _ in range(6):
+        optimizer.tell(optimizer.ask(), [70.0])
+    assert len(set(optimizer.indices)) == 6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_begins_with_the_cards_it_was_given(name, pool):
+    given = pool.sample(3, seed=8)
+    optimizer = make_optimizer(name, pool, initial=[*given, given[0]])
+    assert optimizer.ask(3) == given
+    assert not set(optimizer.ask(2)) & set(given)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_never_asked_for_may_be_told(name, pool):
+    known = pool.sample(12, seed=1)
+    optimizer = make_optimizer(name, pool, initial=0)
+    optimizer.tell(known, [value(card) for card in known])
+    assert not set(optimizer.ask(3)) & set(known)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_makes_no_sense_is_refused(name, pool):
+    optimizer = make_optimizer(name, pool)
+    with pytest.raises(OptionError):
+        optimizer.ask(0)
+    with pytest.raises(OptionError):
+        optimizer.tell(pool.sample(2), [1.0])
+    with pytest.raises(NotInSpaceError):
+        optimizer.tell([ModelCard.named("flexibert-large")], [1.0])
+    assert optimizer.values == []
+    for options in ({"seed": -1}, {"initial": -1}, {"k7": 1}):
+        with pytest.raises(OptionError):
+            make_optimizer(name, pool, **options)
+
+
+def test_a_class_can_be_passed_in_place_of_a_name(pool):
+    class First(Optimizer):
+        def propose(self, n, rng):
+            return [i for i in range(self.space.size) if i not in self.seen][:n]
+
+    assert make_optimizer(First, pool, initial=0).ask(3) == [pool[0], pool[1], pool[2]]
+
+
+def test_options_are_checked_against_their_defaults(pool):
+    for options in ({"k1": "big"}, {"k1": math.nan}, {"restarts": 2.5}, {"restarts": True}):
+        with pytest.raises(OptionError, match="not of the kind"):
+            make_optimizer("boshnas", pool, **options)
+    assert make_optimizer("boshnas", pool, k1=1).k1 == 1
+
+
+@pytest.mark.parametrize("target", ["flexnas_bench.card:ModelCard", "flexnas_bench.nowhere:X", "flexnas_bench.card:X"])
+def test_a_broken_entry_point_is_one_clear_error(monkeypatch, target):
+    entry = registry.EntryPoint("broken", target, registry.GROUP)
+    monkeypatch.setattr(registry, "_entries", lambda: {"broken": entry})
+    with pytest.raises(OptionError, match="broken"):
+        registry.optimizer_class("broken")
+    with pytest.raises(OptionError, match="installed: broken"):
+        registry.optimizer_class("nobody")
+
+
+def test_random_search_is_uniform(pool):
+    counts = np.zeros(pool.size)
+    for seed in range(400):
+        counts[[pool.index(card) for card in make_optimizer("random", pool, seed=seed).ask(25)]] += 1
+    expected = 400 * 25 / pool.size
+    chi_square = ((counts - expected) ** 2 / expected).sum() / (1 - 25 / pool.size)
+    assert abs(chi_square - (pool.size - 1)) < 4 * math.sqrt(2 * (pool.size - 1))
+
+
+def test_random_search_works_in_the_largest_space():
+    space = load_space("g3")
+    assert len(set(play(make_optimizer("random", space, seed=1), 50))) == 50

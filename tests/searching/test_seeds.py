@@ -1,0 +1,78 @@
+"""Many seeds in processes: the same as one by one, also after kill -9."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from flexnas_bench import NotMeasuredError, OptionError, search
+from flexnas_bench.searching.journal import count_records, journal_path
+from flexnas_bench.searching.runs import RUNS_FILE, read_runs
+from flexnas_bench.searching.seeds import search_seeds
+from flexnas_bench.searching.settings import SearchSettings
+
+
+def repeatable(frame):
+    return frame.drop(columns="ask_seconds").reset_index(drop=True)
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes(bench, tmp_path):
+    settings = SearchSettings("boshnas", options={"k1": 0.2})
+    heard = []
+    runs = search_seeds(settings, range(3), 13, tmp_path / "two", jobs=2, progress=heard.append)
+    search_seeds(settings, range(3), 13, tmp_path / "one", jobs=1)
+    two, one = (read_runs(tmp_path / name / RUNS_FILE) for name in ("two", "one"))
+    here = pd.concat([search(bench, "boshnas", budget=13, seed=seed, k1=0.2).frame for seed in range(3)])
+    pd.testing.assert_frame_equal(repeatable(two), repeatable(one))
+    pd.testing.assert_frame_equal(repeatable(two), repeatable(here))
+    assert [run.rows[0]["seed"] for run in runs] == [0, 1, 2]
+    assert heard[-1] == 39
+    assert heard == sorted(heard)
+
+
+def test_more_seeds_and_a_larger_budget_build_on_what_is_there(tmp_path):
+    settings = SearchSettings("random")
+    search_seeds(settings, [0], 5, tmp_path / "run")
+    before = journal_path(tmp_path / "run", 0).read_bytes()
+    search_seeds(settings, [0, 1], 8, tmp_path / "run")
+    assert journal_path(tmp_path / "run", 0).read_bytes().startswith(before)
+    assert len(read_runs(tmp_path / "run" / RUNS_FILE)) == 16
+
+
+def test_errors_of_a_worker_arrive(tmp_path):
+    with pytest.raises(NotMeasuredError):
+        search_seeds(SearchSettings("random", space="g1"), range(2), 5, tmp_path / "run", jobs=2)
+    with pytest.raises(OptionError):
+        search_seeds(SearchSettings("random"), [], 5, tmp_path / "run")
+    with pytest.raises(OptionError):
+        search_seeds(SearchSettings("random"), [1], 5, tmp_path / "run", jobs=0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_search_resumes_to_the_same_runs(tmp_path, how):
+    command = [sys.executable, "-m", "flexnas_bench", "run", "--budget", "16", "--seeds", "2", "--jobs", "2", "--out"]
+    out = tmp_path / "killed"
+    journals = [journal_path(out, seed) for seed in range(2)]
+    for target in (7, 23):
+        process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True)
+        while sum(map(count_records, journals)) < target and process.poll() is None:
+            time.sleep(0.01)
+        os.kill(process.pid, how)
+        error = process.communicate(timeout=60)[1]
+        code = process.returncode
+        if how == signal.SIGINT:
+            assert code == 130
+            assert "goes on from there" in error
+        assert "Traceback" not in error
+        assert not (out / RUNS_FILE).exists()
+        done = sum(map(count_records, journals))
+        time.sleep(2)
+        assert sum(map(count_records, journals)) <= done + 2  # nobody is left who would go on writing
+    assert subprocess.run([*command, str(out)], check=False).returncode == 0
+    assert subprocess.run([*command, str(tmp_path / "whole")], check=False).returncode == 0
+    killed, whole = (read_runs(folder / RUNS_FILE) for folder in (out, tmp_path / "whole"))
+    pd.testing.assert_frame_equal(repeatable(killed), repeatable(whole))
