@@ -116,6 +116,7 @@ class Benchmark:
         protocol: str | None = None,
         kind: str = "table",
         replicate: int | None = None,
+        *,
         init: str = SCRATCH,
     ) -> Result:
         """The score of a card: the mean over its replicates, or one replicate.

@@ -34,7 +34,7 @@ def query(
 ) -> None:
     """Look up the score of a card, with where it came from."""
     bench = load_benchmark()
-    result = bench.query(_named_or_text(card), task, protocol, kind, replicate, init)
+    result = bench.query(_named_or_text(card), task, protocol, kind, replicate, init=init)
     if as_json:
         print_json(asdict(result))
         return

@@ -26,7 +26,6 @@ class Student(nn.Module):
         for a, b in pairwise([inputs, *hidden]):
             layers += [nn.Linear(a, b), nn.Softplus()]
         last = nn.Linear(hidden[-1], 1)
-        nn.init.zeros_(last.weight)
         nn.init.constant_(last.bias, _SOFTPLUS_ONE)
         self.net = nn.Sequential(*layers, last, nn.Softplus())
 

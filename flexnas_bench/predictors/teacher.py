@@ -17,7 +17,7 @@ class MCDropout(nn.Module):
         dropout: probability that a hidden unit is dropped.
     """
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...] = (64, 32), dropout: float = 0.1) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...] = (64, 32), dropout: float = 0.3) -> None:
         super().__init__()
         self.first = nn.Sequential(nn.Linear(inputs, hidden[0]), nn.ReLU())
         rest: list[nn.Module] = [nn.Dropout(dropout)]

@@ -4,7 +4,6 @@ import torch
 from scipy.stats import kendalltau
 
 from flexnas_bench import NotInSpaceError, OptionError, load_space, make_optimizer
-from flexnas_bench.optimizers.boshnas.surrogate import Surrogate, SurrogateSettings
 from flexnas_bench.predictors.seeding import reproducible
 
 
@@ -38,17 +37,14 @@ def test_the_bound_is_equation_1(told, surrogate):
     torch.testing.assert_close(surrogate.uncertainty(x, 0.3, 0.7), 0.3 * sigma + 0.7 * surrogate.student(x))
 
 
-def test_the_student_follows_the_teachers_spread(told, surrogate):
-    with reproducible(5):
+@pytest.mark.parametrize("seed", range(4))
+def test_the_student_follows_the_teachers_spread(told, seed):
+    with reproducible(seed):
+        surrogate = told.fit(told.succeeded)
         spread = surrogate.teacher.spread(told.candidates, 400)
     learned = surrogate.student(told.candidates)
-    assert kendalltau(learned, spread).statistic > 0.3
-    assert (learned - spread).abs().mean() < 0.5 * spread.mean()
-    settings = SurrogateSettings(student_steps=600)
-    with reproducible(5):
-        longer = Surrogate(told.candidates[told.indices], torch.tensor(told.values), told.candidates, settings)
-        spread = longer.teacher.spread(told.candidates, 400)
-    assert kendalltau(longer.student(told.candidates), spread).statistic > 0.6
+    assert kendalltau(learned, spread).statistic > 0.6
+    assert (learned - spread).abs().mean() < 0.25 * spread.mean()
 
 
 def test_gobi_climbs_the_bound(told, surrogate):

@@ -16,7 +16,11 @@ from flexnas_bench.predictors.teacher import MCDropout
 
 @dataclass(frozen=True)
 class SurrogateSettings:
-    """How the three networks are fitted; steps are full-batch Adam steps."""
+    """How the three networks are fitted: steps of Adam, on all evaluated points at once for NPN and teacher.
+
+    `weight_decay` is that of NPN and teacher; `mc_samples` dropout masks give the spread that the student learns from
+    `student_batch` points a step.
+    """
 
     npn_steps: int = 80
     teacher_steps: int = 100
@@ -43,8 +47,9 @@ class Surrogate:
         target = (y - y.mean()) / scale.clamp_min(1e-6)
         inputs = x.shape[1]
         self.npn, self.teacher = NPN(inputs), MCDropout(inputs)
-        self._fit(self.npn, settings.npn_steps, lambda _: npn_loss(self.npn(x), target))
-        self._fit(self.teacher, settings.teacher_steps, lambda _: mse_loss(self.teacher(x), target))
+        decay = settings.weight_decay
+        self._fit(self.npn, settings.npn_steps, lambda _: npn_loss(self.npn(x), target), decay)
+        self._fit(self.teacher, settings.teacher_steps, lambda _: mse_loss(self.teacher(x), target), decay)
         self.student = self._fit_student(x, candidates)
         for network in (self.npn, self.teacher, self.student):
             network.requires_grad_(False)
@@ -60,11 +65,9 @@ class Surrogate:
         uncertainty: Tensor = k1 * self.npn(x)[1] + k2 * self.student(x)
         return uncertainty
 
-    def _fit(self, network: nn.Module, steps: int, loss: Callable[[int], Tensor]) -> None:
-        settings = self._settings
-        adam = torch.optim.Adam(
-            network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+    def _fit(self, network: nn.Module, steps: int, loss: Callable[[int], Tensor], weight_decay: float) -> None:
+        rate = self._settings.learning_rate
+        adam = torch.optim.Adam(network.parameters(), rate, weight_decay=weight_decay, fused=True)
         for step in range(steps):
             adam.zero_grad()
             loss(step).backward()  # type: ignore[no-untyped-call]  # torch ships it without hints
@@ -74,7 +77,7 @@ class Surrogate:
         """A student of the teacher's spread, fitted at every step on a fresh minibatch.
 
         Three quarters of a minibatch are candidates, the rest evaluated points. The spread of all minibatches is
-        sampled in one tensor.
+        sampled in one tensor. As there is no end of data, weights need no decay.
         """
         settings = self._settings
         known = settings.student_batch // 4
@@ -83,7 +86,6 @@ class Surrogate:
         points = torch.cat([fresh, trained], dim=1)
         spread = self.teacher.spread(points, settings.mc_samples)
         scale = float(spread.mean().clamp_min(1e-6))
-        student = Student(x.shape[1], scale=scale)
-        target = spread / scale
-        self._fit(student, settings.student_steps, lambda step: mse_loss(student(points[step]) / scale, target[step]))
+        student, target = Student(x.shape[1], scale=scale), spread / scale
+        self._fit(student, settings.student_steps, lambda i: mse_loss(student(points[i]) / scale, target[i]), 0.0)
         return student

@@ -1,0 +1,52 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from flexnas_bench.cli.main import run_app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_of_the_readme_runs(capsys):
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(program, {})  # noqa: S102 - the point of the test
+    assert "Serianni" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run)(.*)$", README, re.MULTILINE))
+def test_the_commands_of_the_readme_run(line):
+    assert run_app(line.split()) == 0
+
+
+def test_links_to_files_lead_somewhere():
+    for page in ROOT.glob("*.md"):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (ROOT / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_table_of_results_is_that_of_the_shipped_runs():
+    from flexnas_bench.searching.analysis import best_so_far, estimate, paired_difference
+    from flexnas_bench.searching.runs import RUNS
+    from flexnas_bench.storage import read_shipped
+
+    frame = read_shipped("runs/pool_glue8.parquet", RUNS).to_pandas()
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    for step in (10, 20, 40, 60):
+        for samples in (
+            *(best_so_far(frame, name)[step] for name in ("random", "boshnas")),
+            paired_difference(frame, "boshnas", "random")[step],
+        ):
+            assert len(samples) == 30
+            found = estimate(samples.to_numpy())
+            row = f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
+            assert row in results.replace("+", "")
+
+
+def test_the_shipped_runs_are_what_the_table_says(bench):
+    from flexnas_bench.storage import read_shipped
+
+    for row in read_shipped("runs/pool_glue8.parquet").to_pylist()[::7]:
+        result = bench.query(row["card_hash"])
+        assert (row["value"], row["cost_seconds"], row["origin"]) == (result.value, result.cost_seconds, result.origin)
