@@ -84,11 +84,14 @@ def _options(texts: list[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def _progress_bar(label: str, total: int) -> Iterator[Callable[[int], None] | None]:
     """A bar on the terminal, nothing where there is none."""
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(label, total=total)
         yield lambda done: bar.update(task, completed=done)
 
