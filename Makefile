@@ -1,10 +1,11 @@
 PYTHON ?= python3
 JOBS ?= 2
+PUBLISHED ?= ../shared/published
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: run test lint slow tables quality constraints clean
+.PHONY: run test lint tables quality constraints clean
 
 run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best card and picture, in runs/
 	$(BIN)/flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs $(JOBS)
@@ -17,9 +18,6 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-slow: $(VENV)/installed-dev  ## The tests that take longer than a minute
-	$(BIN)/pytest -m slow
 
 tables: $(VENV)/installed  ## Build the shipped tables again from published figures, in the folder PUBLISHED
 	$(BIN)/flexnas-bench import published $(PUBLISHED) --out data

@@ -4,10 +4,11 @@
 
 Searches the 491 trained encoders (space pool, task glue8, published scores) with 30 paired seeds: for one seed both
 begin with the same ten cards. Writes the runs to data/runs/, the picture of the README to docs/, and prints the table
-of RESULTS.md. An interrupted call goes on where it stopped, in the folder runs/.
+of RESULTS.md. Begins afresh unless told to --resume what an interrupted call left in runs/.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,7 @@ from flexnas_bench.storage import write_checksums
 
 ROOT = Path(__file__).parents[1]
 OPTIMIZERS = ("random", "boshnas")
+SHIPPED = "runs/pool_glue8.parquet"
 SEEDS, BUDGET, STEPS = 30, 60, (10, 20, 40, 60)
 
 
@@ -36,14 +38,17 @@ def main() -> None:
     """Runs both optimizers, ships the runs, draws and prints."""
     parser = argparse.ArgumentParser(description="Search quality on the 491 trained encoders")
     parser.add_argument("--jobs", type=int, default=2)
-    jobs = parser.parse_args().jobs
+    parser.add_argument("--resume", action="store_true")
+    arguments = parser.parse_args()
     runs = []
     for name in OPTIMIZERS:
         out = ROOT / "runs" / f"quality-{name}"
-        runs += search_seeds(SearchSettings(name), range(SEEDS), BUDGET, out, jobs=jobs)
+        if not arguments.resume:
+            shutil.rmtree(out, ignore_errors=True)
+        runs += search_seeds(SearchSettings(name), range(SEEDS), BUDGET, out, jobs=arguments.jobs)
     rows = [row for run in runs for row in run.rows]
-    write_runs(ROOT / "data" / "runs" / "pool_glue8.parquet", rows)
-    write_checksums(ROOT / "data")
+    write_runs(ROOT / "data" / SHIPPED, rows)
+    write_checksums(ROOT / "data", [SHIPPED])
     frame = pd.DataFrame(rows)
 
     bench = load_benchmark()

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from flexnas_bench.errors import NotInSpaceError as NotInSpaceError
     from flexnas_bench.errors import NotMeasuredError as NotMeasuredError
     from flexnas_bench.errors import OptionError as OptionError
+    from flexnas_bench.errors import ProposalError as ProposalError
     from flexnas_bench.errors import RunMismatchError as RunMismatchError
     from flexnas_bench.errors import SpaceExhaustedError as SpaceExhaustedError
+    from flexnas_bench.errors import SpaceIndexError as SpaceIndexError
     from flexnas_bench.errors import TableCorruptError as TableCorruptError
+    from flexnas_bench.errors import WorkerDiedError as WorkerDiedError
     from flexnas_bench.layer import EncoderLayer as EncoderLayer
     from flexnas_bench.optimizers.base import Optimizer as Optimizer
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
@@ -40,9 +43,12 @@ _NAMES = {
         "NotInSpaceError",
         "NotMeasuredError",
         "OptionError",
+        "ProposalError",
         "RunMismatchError",
         "SpaceExhaustedError",
+        "SpaceIndexError",
         "TableCorruptError",
+        "WorkerDiedError",
     ),
     "layer": ("EncoderLayer",),
     "optimizers.base": ("Optimizer",),

@@ -26,6 +26,8 @@ from flexnas_bench.storage import read_shipped, read_shipped_toml
 
 #: Kinds of answer this version can give.
 KINDS = ("table", "auto")
+#: Origins of a trained model's score, in the order in which they are asked.
+ORIGINS = ("measured", "published")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,6 @@ class _Score(NamedTuple):
     value: float
     metric: str
     cost_seconds: float
-    origin: str
     source: str
 
 
@@ -76,6 +77,7 @@ class _Setting(NamedTuple):
     task: str
     protocol: str
     init: str
+    origin: str
 
 
 class Benchmark:
@@ -104,9 +106,9 @@ class Benchmark:
             cost = math.nan
             if training["pretrain_seconds"] is not None:
                 cost = training_cost_seconds(training["pretrain_seconds"], training["finetune_seconds"])
-            setting = _Setting(row["task"], row["protocol"], row["init"])
+            setting = _Setting(row["task"], row["protocol"], row["init"], training["origin"])
             self._scores.setdefault(row["hash"], {}).setdefault(setting, []).append(
-                _Score(row["replicate"], row["value"], row["metric"], cost, training["origin"], training["source"])
+                _Score(row["replicate"], row["value"], row["metric"], cost, training["source"])
             )
 
     def query(
@@ -116,10 +118,14 @@ class Benchmark:
         protocol: str | None = None,
         kind: str = "table",
         replicate: int | None = None,
+        seed: int | None = None,
         *,
         init: str = SCRATCH,
     ) -> Result:
         """The score of a card: the mean over its replicates, or one replicate.
+
+        Trainings of different origins are never averaged: measured ones, which are the user's own, come before
+        published ones.
 
         Args:
             card: a `ModelCard`, its dictionary, its JSON, or its hash.
@@ -127,6 +133,7 @@ class Benchmark:
             protocol: one of `protocols`; `None` is the default one.
             kind: `"table"`, a trained model's score; `"auto"`, the same while no surrogate is shipped.
             replicate: number of one training, from 0; `None` averages over all.
+            seed: of a run drawn from a surrogate; refused while none is shipped.
             init: `"scratch"`, or a donor's hash for weights transferred from it.
 
         Raises:
@@ -135,30 +142,31 @@ class Benchmark:
             OptionError: no such task, protocol or kind exists at all.
         """
         digest = card.hash if isinstance(card, ModelCard) else _hash_of(card)
-        wanted = _Setting(task, protocol or DEFAULT_PROTOCOL, init)
         if kind not in KINDS:
             raise OptionError(f"unknown kind {kind!r}; this version answers {', '.join(KINDS)}")
-        scores = self._scores.get(digest, {}).get(wanted)
-        if scores is None:
-            raise self._nothing_for(digest, wanted)
-        if replicate is not None:
-            scores = [score for score in scores if score.replicate == replicate]
-            if not scores:
-                count = len(self._scores[digest][wanted])
-                raise NotMeasuredError(f"card {digest[:12]}... has {count} trainings (replicate 0 up), not {replicate}")
-        return _summarise(scores, wanted, digest)
+        if seed is not None:
+            raise OptionError("seed draws a run from a surrogate, and this version ships none")
+        protocol = protocol or DEFAULT_PROTOCOL
+        known = self._scores.get(digest, {})
+        for origin in ORIGINS:
+            setting = _Setting(task, protocol, init, origin)
+            if setting in known:
+                return _summarise(_replicates(known[setting], replicate, digest), setting, digest)
+        raise self._nothing_for(digest, task, protocol, init)
 
     def best(self, task: str = GLUE8, protocol: str | None = None) -> Result:
-        """The highest mean score of a task among cards trained from scratch; raises `OptionError` as `query` does."""
-        return max(
-            (self.query(digest, task, protocol) for digest in self.hashes(task, protocol)), key=lambda r: r.value
-        )
+        """The highest mean score of a task among cards trained from scratch; raises as `query` does."""
+        results = [self.query(digest, task, protocol) for digest in self.hashes(task, protocol)]
+        if not results:
+            raise NotMeasuredError(f"no card has a {task} score under protocol {protocol or DEFAULT_PROTOCOL}")
+        return max(results, key=lambda result: result.value)
 
     def hashes(self, task: str = GLUE8, protocol: str | None = None) -> Iterator[str]:
         """Hashes of all cards with a score of this task and protocol from scratch, in table order."""
-        wanted = _Setting(task, protocol or DEFAULT_PROTOCOL, SCRATCH)
-        self._check_names(wanted)
-        return (digest for digest, settings in self._scores.items() if wanted in settings)
+        protocol = protocol or DEFAULT_PROTOCOL
+        self._check_names(task, protocol)
+        wanted = {_Setting(task, protocol, SCRATCH, origin) for origin in ORIGINS}
+        return (digest for digest, settings in self._scores.items() if not wanted.isdisjoint(settings))
 
     def card(self, digest: str) -> ModelCard:
         """The card of a hash of G1 or of a trained model; raises `NotMeasuredError` for any other."""
@@ -177,31 +185,34 @@ class Benchmark:
         """Tasks with scores: GLUE tasks by name, and `glue8`, the mean of the eight without WNLI."""
         return tuple(sorted({setting.task for settings in self._scores.values() for setting in settings}))
 
-    def _check_names(self, wanted: _Setting) -> None:
-        if wanted.task not in self.tasks:
-            raise OptionError(f"unknown task {wanted.task!r}; there are {', '.join(self.tasks)}")
-        if wanted.protocol not in self.protocols:
-            raise OptionError(f"unknown protocol {wanted.protocol!r}; there is {', '.join(self.protocols)}")
+    def _check_names(self, task: str, protocol: str) -> None:
+        if task not in self.tasks:
+            raise OptionError(f"unknown task {task!r}; there are {', '.join(self.tasks)}")
+        if protocol not in self.protocols:
+            raise OptionError(f"unknown protocol {protocol!r}; there is {', '.join(self.protocols)}")
 
-    def _nothing_for(self, digest: str, wanted: _Setting) -> Exception:
+    def known(self, digest: str) -> str:
+        """What the tables have of a card: protocols, inits, origins and tasks, or `"no scores"`, as a text."""
+        there: dict[tuple[str, str, str], list[str]] = {}
+        for task, protocol, init, origin in self._scores.get(digest, {}):
+            there.setdefault((protocol, init, origin), []).append(task)
+        return (
+            "; ".join(
+                f"protocol {protocol}, init {init}, {origin}: {', '.join(sorted(tasks))}"
+                for (protocol, init, origin), tasks in sorted(there.items())
+            )
+            or "no scores (the cards of space pool have)"
+        )
+
+    def _nothing_for(self, digest: str, task: str, protocol: str, init: str) -> Exception:
         """The error for a question without an answer, saying what there is instead."""
         try:
-            self._check_names(wanted)
+            self._check_names(task, protocol)
         except OptionError as error:
             return error
-        known = self._scores.get(digest)
-        if not known:
-            return NotMeasuredError(f"card {digest[:12]}... has no scores of any kind, protocol or init")
-        there: dict[tuple[str, str, str], list[str]] = {}
-        for setting, scores in known.items():
-            there.setdefault((setting.protocol, setting.init, scores[0].origin), []).append(setting.task)
-        listing = "; ".join(
-            f"protocol {protocol}, init {init}, {origin}: {', '.join(sorted(tasks))}"
-            for (protocol, init, origin), tasks in sorted(there.items())
-        )
         return NotMeasuredError(
-            f"card {digest[:12]}... has no {wanted.task} under protocol {wanted.protocol}, init {wanted.init}; "
-            f"kind table has {listing}"
+            f"card {digest[:12]}... has no {task} under protocol {protocol}, init {init}; "
+            f"kind table has {self.known(digest)}"
         )
 
 
@@ -237,6 +248,18 @@ def _hash_of(card: Mapping[str, Any] | str) -> str:
     raise InvalidCardError(f"{text!r:.80} is neither the JSON of a model card nor a hash of 64 hex digits")
 
 
+def _replicates(scores: list[_Score], replicate: int | None, digest: str) -> list[_Score]:
+    """All scores, or those of one replicate."""
+    if replicate is None:
+        return scores
+    chosen = [score for score in scores if score.replicate == replicate]
+    if not chosen:
+        raise NotMeasuredError(
+            f"card {digest[:12]}... has {len(scores)} trainings, counted from 0; replicate {replicate} is none of them"
+        )
+    return chosen
+
+
 def _summarise(scores: list[_Score], setting: _Setting, digest: str) -> Result:
     first = scores[0]
     values = [score.value for score in scores]
@@ -248,7 +271,7 @@ def _summarise(scores: list[_Score], setting: _Setting, digest: str) -> Result:
         metric=first.metric,
         protocol=setting.protocol,
         init=setting.init,
-        origin=first.origin,
+        origin=setting.origin,
         cost_seconds=fmean(score.cost_seconds for score in scores),
         source=first.source,
         card_hash=digest,

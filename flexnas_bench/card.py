@@ -35,8 +35,9 @@ class ModelCard:
     layers: tuple[EncoderLayer, ...]
 
     def __post_init__(self) -> None:
-        if not self.layers:
-            raise InvalidCardError("field l: a card needs at least one layer")
+        if not self.layers or not all(isinstance(layer, EncoderLayer) for layer in self.layers):
+            raise InvalidCardError("field l: a card needs at least one layer, each an EncoderLayer")
+        object.__setattr__(self, "layers", tuple(self.layers))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelCard:

@@ -124,12 +124,17 @@ def _layer_bits(layer: EncoderLayer, choices: Choices) -> NDArray[np.float64]:
 EMBEDDINGS: dict[str, type[Embedding]] = {OneHot.name: OneHot}
 
 
+def check_embedding(name: str) -> None:
+    """Raises `OptionError` for an unknown name."""
+    if name not in EMBEDDINGS:
+        raise OptionError(f"unknown embedding {name!r}; there is {', '.join(EMBEDDINGS)}")
+
+
 def load_embedding(name: str = OneHot.name, space: DesignSpace | str = "g1") -> Embedding:
     """An embedding by name, over the cards of a space.
 
     Raises:
         OptionError: for an unknown name.
     """
-    if name not in EMBEDDINGS:
-        raise OptionError(f"unknown embedding {name!r}; there is {', '.join(EMBEDDINGS)}")
+    check_embedding(name)
     return EMBEDDINGS[name](load_space(space) if isinstance(space, str) else space)

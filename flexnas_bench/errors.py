@@ -10,7 +10,11 @@ class InvalidCardError(FlexnasError, ValueError):
 
 
 class NotInSpaceError(FlexnasError, LookupError):
-    """A well-formed card (or a name, or an index) lies outside the design space asked."""
+    """A well-formed card, or a name, lies outside what was asked."""
+
+
+class SpaceIndexError(NotInSpaceError, IndexError):
+    """A design space has no card of that index."""
 
 
 class NotMeasuredError(FlexnasError, LookupError):
@@ -25,8 +29,16 @@ class SpaceExhaustedError(FlexnasError):
     """An optimizer was asked for more cards than its space still holds."""
 
 
+class ProposalError(FlexnasError):
+    """An optimizer proposed what it must not: nothing, a card twice, or one that is not in the space."""
+
+
 class OptionError(FlexnasError, ValueError):
     """An option, a name or a setting that means nothing here."""
+
+
+class WorkerDiedError(FlexnasError):
+    """A worker process was killed; what it had finished is in its journal."""
 
 
 class RunMismatchError(FlexnasError):

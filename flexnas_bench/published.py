@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from flexnas_bench.storage import data_folder, write_bytes, write_checksums, wri
 GLUE_500 = "nas_bench_bert_2023/glue_500.csv"
 SOURCE = "nas-bench-bert-2023"
 HARDWARE = "8 TPU cores"
+PRETRAIN_STEPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -79,23 +81,27 @@ def import_published(folder: Path, out: Path) -> dict[str, int]:
         write_bytes(out / name, text.encode())
     for name, table in tables.items():
         write_parquet(out / name, table)
-    write_checksums(out)
+    write_checksums(out, [*tables, "sources.toml", "protocols.toml"])
     return {name: table.num_rows for name, table in tables.items()}
 
 
 def _read_trainings(path: Path) -> Iterator[Training]:
     seen: Counter[str] = Counter()
+    run_ids: set[str] = set()
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             for row in reader:
                 try:
                     training = _read_training(row, seen)
+                    if training.run_id in run_ids:
+                        raise ValueError(f"id {row['id']} stands there twice")
                 except (KeyError, TypeError, ValueError, FlexnasError) as error:
                     raise TableCorruptError(f"{path}, line {reader.line_num}: {error}") from None
+                run_ids.add(training.run_id)
                 seen[training.card.hash] += 1
                 yield training
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         if isinstance(error, TableCorruptError):
             raise
         raise TableCorruptError(f"cannot read {path}: {error}") from None
@@ -107,8 +113,12 @@ def _read_training(row: dict[str, str], seen: Counter[str]) -> Training:
     card = ModelCard.from_json(row["model_card"])
     scores = {task: float(row[task]) for task in GLUE_METRICS}
     mean = fmean(scores.values())
-    if abs(mean - float(row[GLUE8])) > 1e-3:
+    if not abs(mean - float(row[GLUE8])) <= 1e-3:  # NaN is no score either
         raise ValueError(f"glue8 is {row[GLUE8]}, the mean of its tasks {mean:.5f}")
+    if not 0 < float(row["pretrain_seconds"]) < math.inf:
+        raise ValueError(f"pretrain_seconds is {row['pretrain_seconds']}")
+    if int(row["pretrain_steps"]) != PRETRAIN_STEPS:
+        raise ValueError(f"pretrain_steps is {row['pretrain_steps']}, not the {PRETRAIN_STEPS} of {DEFAULT_PROTOCOL}")
     return Training(
         run_id=f"{SOURCE}/{int(row['id']):03d}",
         card=card,

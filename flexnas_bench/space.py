@@ -12,7 +12,7 @@ from itertools import chain, product
 import numpy as np
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import NotInSpaceError
+from flexnas_bench.errors import NotInSpaceError, OptionError, SpaceIndexError
 from flexnas_bench.layer import EncoderLayer
 
 
@@ -85,7 +85,7 @@ class DesignSpace(ABC):
     def __getitem__(self, index: int) -> ModelCard:
         position = index + self.size if index < 0 else index
         if not 0 <= position < self.size:
-            raise IndexError(f"space {self.name} has {self.size} cards, none at index {index}")
+            raise SpaceIndexError(f"space {self.name} has {self.size} cards, none at index {index}")
         return self._card(position)
 
     def __len__(self) -> int:
@@ -109,9 +109,9 @@ class DesignSpace(ABC):
         return f"<DesignSpace {self.name}: {self.size:,} cards>"
 
     def sample(self, n: int, seed: int = 0) -> list[ModelCard]:
-        """`n` different cards drawn uniformly, in random order; raises `ValueError` if there are fewer."""
+        """`n` different cards drawn uniformly, in random order; raises `OptionError` if there are fewer."""
         if not 0 <= n <= self.size:
-            raise ValueError(f"cannot draw {n} different cards from the {self.size} of space {self.name}")
+            raise OptionError(f"cannot draw {n} different cards from the {self.size} of space {self.name}")
         rng = np.random.default_rng(seed)
         if 2 * n > self.size:  # then drawing until they differ would take long
             return [self[int(i)] for i in rng.permutation(self.size)[:n]]

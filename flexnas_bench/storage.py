@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -80,11 +81,15 @@ def read_shipped_toml(name: str) -> dict[str, Any]:
     return tomllib.loads(shipped_path(name).read_text(encoding="utf-8"))
 
 
-def write_checksums(folder: Path) -> None:
-    """Writes `CHECKSUMS` over all tables and settings of a folder, in the form that `sha256sum --check` reads."""
-    files = sorted(path for pattern in ("*.parquet", "*.toml") for path in folder.rglob(pattern))
-    lines = (f"{sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in files)
-    write_bytes(folder / CHECKSUMS, "".join(lines).encode())
+def write_checksums(folder: Path, names: Iterable[str]) -> None:
+    """Writes checksums of these files of a folder into its `CHECKSUMS`, which `sha256sum --check` reads.
+
+    Lines of other files stay as they are.
+    """
+    path = folder / CHECKSUMS
+    digests = _parse_checksums(path.read_text(encoding="utf-8")) if path.exists() else {}
+    digests |= {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    write_bytes(path, "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
 
 def data_folder() -> Path:
@@ -98,6 +103,10 @@ def _checksums() -> dict[str, str]:
         text = (data_folder() / CHECKSUMS).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TableCorruptError(f"cannot read the checksums of the shipped tables: {_first_line(error)}") from None
+    return _parse_checksums(text)
+
+
+def _parse_checksums(text: str) -> dict[str, str]:
     return {name: digest for digest, name in (line.split("  ", 1) for line in text.splitlines() if "  " in line)}
 
 

@@ -71,10 +71,27 @@ def test_another_protocol_init_or_kind_is_never_answered_silently():
     assert f"protocol electra-owt-100k, init {MINI.hash}, published: glue8" in text
     assert bench.query(TINY, protocol="other").value == 50.0
     assert bench.query(TINY, init=MINI.hash).value == 70.0
-    with pytest.raises(NotMeasuredError, match="no scores of any kind"):
+    with pytest.raises(NotMeasuredError, match="no scores"):
         bench.query(MINI)
     with pytest.raises(OptionError, match="unknown kind 'surrogate'"):
         bench.query(TINY, kind="surrogate")
+
+
+def test_origins_are_never_averaged_and_ones_own_come_first():
+    bench = small_benchmark((TINY, *PLAIN, 0, "published", 60.0, 1.0), (TINY, *PLAIN, 0, "measured", 70.0, 1.0))
+    result = bench.query(TINY)
+    assert (result.value, result.n, result.origin) == (70.0, 1, "measured")
+    assert "measured: glue8" in bench.known(TINY.hash)
+    assert "published: glue8" in bench.known(TINY.hash)
+    assert bench.known(MINI.hash).startswith("no scores")
+
+
+def test_a_protocol_without_scores_has_no_best(bench):
+    empty = small_benchmark((TINY, *PLAIN, 0, "published", 60.0, 1.0))
+    with pytest.raises(NotMeasuredError, match="protocol other"):
+        empty.best(protocol="other")
+    with pytest.raises(OptionError, match="seed"):
+        bench.query(bench.best().card_hash, seed=3)
 
 
 def test_names_that_exist_nowhere(bench):

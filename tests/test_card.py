@@ -87,6 +87,17 @@ def test_an_unknown_name_lists_the_known_ones():
         ModelCard.named("bert-huge")
 
 
+@pytest.mark.parametrize("layers", [(), ("a",), [None]])
+def test_layers_must_be_layers(layers):
+    with pytest.raises(InvalidCardError, match="field l"):
+        ModelCard(layers)
+
+
+def test_a_list_of_layers_will_do():
+    card = ModelCard.from_dict(TINY)
+    assert ModelCard(list(card.layers)) == card
+
+
 def test_cards_are_values():
     a, b = ModelCard.from_dict(TINY), ModelCard.named("BERT-Tiny")
     assert a == b

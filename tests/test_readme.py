@@ -50,3 +50,13 @@ def test_the_shipped_runs_are_what_the_table_says(bench):
     for row in read_shipped("runs/pool_glue8.parquet").to_pylist()[::7]:
         result = bench.query(row["card_hash"])
         assert (row["value"], row["cost_seconds"], row["origin"]) == (result.value, result.cost_seconds, result.origin)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("random", 60), ("boshnas", 14)])
+def test_a_shipped_run_is_what_the_code_does_now(bench, name, steps):
+    from flexnas_bench import search
+    from flexnas_bench.storage import read_shipped
+
+    frame = read_shipped("runs/pool_glue8.parquet").to_pandas()
+    shipped = frame[(frame["optimizer"] == name) & (frame["seed"] == 7)].head(steps)
+    assert search(bench, name, budget=steps, seed=7).frame["card_hash"].tolist() == shipped["card_hash"].tolist()

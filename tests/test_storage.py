@@ -73,6 +73,19 @@ def test_shipped_data_has_a_checksum_each():
     assert sum(p.stat().st_size for p in folder.rglob("*")) < 10_000_000
 
 
+def test_checksums_of_other_files_stay_as_they_are(tmp_path):
+    for name in ("a.parquet", "b.parquet"):
+        (tmp_path / name).write_bytes(b"first")
+    storage.write_checksums(tmp_path, ["a.parquet", "b.parquet"])
+    before = (tmp_path / storage.CHECKSUMS).read_text().splitlines()
+    for name in ("a.parquet", "b.parquet"):
+        (tmp_path / name).write_bytes(b"second")
+    storage.write_checksums(tmp_path, ["a.parquet"])
+    after = (tmp_path / storage.CHECKSUMS).read_text().splitlines()
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
 @pytest.mark.parametrize("name", ["results.parquet", "protocols.toml"])
 def test_one_altered_byte_is_noticed(shipped, name):
     content = bytearray((shipped / name).read_bytes())

@@ -12,7 +12,7 @@ from rich.table import Table
 from flexnas_bench.benchmark import Benchmark, load_benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import describe, print_json, say
-from flexnas_bench.errors import NotMeasuredError
+from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.named import NAMED_CARDS
 from flexnas_bench.results import GLUE8, SCRATCH
 from flexnas_bench.space import SPACE_NAMES, load_space
@@ -52,7 +52,7 @@ def info(
 ) -> None:
     """Tell what a card is and what is known of it; without a card, what the benchmark holds."""
     bench = load_benchmark()
-    facts = _card_facts(bench, card) if card else _bench_facts(bench)
+    facts = _card_facts(bench, card) if card is not None else _bench_facts(bench)
     if as_json:
         print_json(facts)
         return
@@ -69,14 +69,22 @@ def optimizers(as_json: Json = False) -> None:
     """List the installed optimizers with their options."""
     from flexnas_bench.optimizers.registry import optimizer_class, optimizer_names, optimizer_options
 
-    kinds = {name: optimizer_class(name) for name in optimizer_names()}
+    found: dict[str, dict[str, Any]] = {}
+    for name in optimizer_names():
+        try:
+            kind = optimizer_class(name)
+        except OptionError as error:  # somebody's plug-in is broken; the others are not
+            found[name] = {"what": f"broken: {error}", "options": {}}
+        else:
+            summary = (kind.__doc__ or "").strip().partition("\n")[0]
+            found[name] = {"what": summary, "options": optimizer_options(kind)}
     if as_json:
-        print_json({name: optimizer_options(kind) for name, kind in kinds.items()})
+        print_json(found)
         return
     table = Table("name", "what", "options (defaults)", box=None)
-    for name, kind in kinds.items():
-        summary = (kind.__doc__ or "").strip().splitlines()[0]
-        table.add_row(name, summary, ", ".join(f"{key}={value}" for key, value in optimizer_options(kind).items()))
+    for name, facts in found.items():
+        options = ", ".join(f"{key}={value}" for key, value in facts["options"].items())
+        table.add_row(name, facts["what"], options)
     say(table)
 
 
@@ -115,5 +123,5 @@ def _card_facts(bench: Benchmark, text: str) -> dict[str, Any]:
         "parameters": f"{found.parameters:,}",
         "FLOPs (128 tokens)": f"{found.flops():,}",
         "in spaces": ", ".join(name for name in SPACE_NAMES if found in load_space(name)) or "none",
-        "scores": scores or "none: nobody has trained it",
+        "scores": scores or bench.known(found.hash),
     }

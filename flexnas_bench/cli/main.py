@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.lookup import info, optimizers, query
-from flexnas_bench.cli.output import say_error
+from flexnas_bench.cli.output import say, say_error
 from flexnas_bench.cli.run import run
 from flexnas_bench.errors import FlexnasError
 
@@ -17,6 +19,13 @@ _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c._
 
 _INTERRUPTED = 130
 
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"flexnas-bench {version('flexnas-bench')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="flexnas-bench",
     help="A tabular NAS benchmark for the FlexiBERT space of heterogeneous transformer encoders.",
@@ -24,6 +33,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def _group(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A tabular NAS benchmark for the FlexiBERT space of heterogeneous transformer encoders."""
+
+
 for _command, _example in (
     (run, "run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs 2"),
     (query, "query f84bf6d1b795426eb0d3abadad817b2b8ba621fb9e1e1c7297c1e02eb7268fc7 --task rte"),

@@ -24,8 +24,13 @@ def say_error(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as strict JSON, NaN as null."""
-    print(json.dumps(_without_nan(value), indent=2))  # noqa: T201 - for programs, so never wrapped or coloured
+    """Prints `to_json` of a value."""
+    print(to_json(value))  # noqa: T201 - for programs, so never wrapped or coloured
+
+
+def to_json(value: Any) -> str:
+    """A value as strict JSON, NaN as null."""
+    return json.dumps(_without_nan(value), indent=2)
 
 
 def describe(result: Result) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,17 +17,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from flexnas_bench.benchmark import Benchmark, Result, load_benchmark
-from flexnas_bench.cli.output import describe, print_json, say
+from flexnas_bench.cli.output import describe, print_json, say, to_json
+from flexnas_bench.embedding import OneHot
 from flexnas_bench.errors import OptionError
-from flexnas_bench.optimizers.registry import make_optimizer
-from flexnas_bench.results import GLUE8
+from flexnas_bench.optimizers.base import INITIAL
+from flexnas_bench.optimizers.registry import make_optimizer, optimizer_class, optimizer_options
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.searching.runner import check_coverage
 from flexnas_bench.searching.runs import RUNS_FILE, Run
 from flexnas_bench.searching.seeds import search_seeds
 from flexnas_bench.searching.settings import SearchSettings
 from flexnas_bench.space import load_space
+from flexnas_bench.storage import write_bytes
 
 PICTURE = "best_so_far.png"
+SUMMARY = "summary.json"
 
 
 def run(
@@ -37,8 +42,8 @@ def run(
     budget: Annotated[int, typer.Option(help="Evaluations a seed.")] = 60,
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 up.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 1,
-    embedding: Annotated[str, typer.Option(help="Vectors that the optimizer sees.")] = "one-hot",
-    initial: Annotated[int, typer.Option(help="Random cards to begin with.")] = 10,
+    embedding: Annotated[str, typer.Option(help="Vectors that the optimizer sees.")] = OneHot.name,
+    initial: Annotated[int, typer.Option(help="Random cards to begin with.")] = INITIAL,
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the optimizer, as name=value; may be given again.")
     ] = None,
@@ -53,34 +58,40 @@ def run(
     """Search a space with an optimizer, and show how good the best card was after every evaluation."""
     if budget < 1 or seeds < 1 or jobs < 1 or initial < 0:
         raise OptionError("--budget, --seeds and --jobs must be 1 or more, --initial 0 or more")
-    settings = SearchSettings(optimizer, space, task, protocol, embedding, initial, _options(option or []))
+    options = _options(option or [], optimizer_options(optimizer_class(optimizer)))
+    settings = SearchSettings(optimizer, space, task, protocol or DEFAULT_PROTOCOL, embedding, initial, options)
     bench = load_benchmark()
     check_coverage(bench, load_space(space), task, protocol)  # before anything is started
-    make_optimizer(optimizer, load_space(space), embedding=embedding, initial=initial, **settings.options)
-    folder = out or Path("runs") / f"{optimizer}-{space}-{task}"
+    make_optimizer(optimizer, space, embedding=embedding, initial=initial, **options)
+    folder = out or Path("runs") / settings.label
     with _progress_bar(f"{optimizer} on {space}, {task}", seeds * min(budget, load_space(space).size)) as progress:
         runs = search_seeds(
             settings, range(seeds), budget, folder, jobs=jobs, until_converged=until_converged, progress=progress
         )
     _draw(bench, runs, settings, folder)
     summary = _summary(bench, runs, settings, folder)
+    write_bytes(folder / SUMMARY, to_json(summary).encode())
     if as_json:
         print_json(summary)
     else:
         _show(summary)
 
 
-def _options(texts: list[str]) -> dict[str, Any]:
+def _options(texts: list[str], known: dict[str, Any]) -> dict[str, Any]:
+    """Options from `name=value` texts, less those that are as their defaults."""
     options: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals or not name:
+        name = name.replace("-", "_")
+        if not equals:
             raise OptionError(f"--option {text!r} is not of the form name=value")
+        if name not in known:
+            raise OptionError(f"unknown option {name!r}; the optimizer takes {', '.join(known) or 'none'}")
         try:
-            options[name.replace("-", "_")] = json.loads(value)
+            options[name] = json.loads(value)
         except ValueError:
-            options[name.replace("-", "_")] = value
-    return options
+            options[name] = value
+    return {name: value for name, value in options.items() if value != known[name]}
 
 
 @contextmanager
@@ -124,8 +135,9 @@ def _summary(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder
 
     best = estimate(best_so_far(pd.concat([run.frame for run in runs])).to_numpy())
     rows = [row for run in runs for row in run.rows]
-    winner = max(rows, key=lambda row: row["value"])
-    converged = [run.converged_at for run in runs if run.converged_at is not None]
+    winner = max(rows, key=lambda row: -math.inf if math.isnan(row["value"]) else row["value"])
+    converged = {run.rows[0]["seed"]: run.converged_at for run in runs}
+    when = [step for step in converged.values() if step is not None]
     return {
         "settings": asdict(settings),
         "seeds": len(runs),
@@ -136,9 +148,10 @@ def _summary(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder
         "best_card": bench.card(winner["card_hash"]).to_dict(),
         "best_result": asdict(bench.query(winner["card_hash"], settings.task, settings.protocol)),
         "seeds_that_found_it": len({row["seed"] for row in rows if row["card_hash"] == winner["card_hash"]}),
-        "seeds_converged": len(converged),
-        "converged_at_median": median(converged) if converged else None,
-        "ask_seconds_mean": fmean(row["ask_seconds"] for row in rows),
+        "converged_at": converged,
+        "seeds_converged": len(when),
+        "converged_at_median": median(when) if when else None,
+        "ask_seconds_mean": fmean([row["ask_seconds"] for row in rows if row["step"] > settings.initial] or [0.0]),
         "runs": str(folder / RUNS_FILE),
         "picture": str(folder / PICTURE),
     }
@@ -150,13 +163,14 @@ def _show(summary: dict[str, Any]) -> None:
     for row in summary["best_so_far"]:
         interval = f"{row['low']:.2f} to {row['high']:.2f}" if summary["seeds"] > 1 else "one seed"
         table.add_row(str(row["step"]), f"{row['mean']:.2f}", interval)
-    say(f"{settings['optimizer']} on {settings['space']}, {settings['task']}, {summary['seeds']} seeds")
+    say(f"{settings['optimizer']} on {settings['space']}, {settings['task']}, seeds: {summary['seeds']}")
     say(table)
     say(f"best card: {describe(result)}; found by {summary['seeds_that_found_it']} of {summary['seeds']} seeds")
     say(json.dumps(summary["best_card"]))
     if summary["seeds_converged"]:
         say(
-            f"converged (section 4.1): {summary['seeds_converged']} seeds, "
+            "criterion of section 4.1 (five evaluations without a better score) met by "
+            f"{summary['seeds_converged']} of {summary['seeds']} seeds, "
             f"at {summary['converged_at_median']:g} evaluations in the median"
         )
-    say(f"{summary['ask_seconds_mean']:.2f} s an ask; runs in {summary['runs']}, picture {summary['picture']}")
+    say(f"runs in {summary['runs']}, picture {summary['picture']}; {summary['ask_seconds_mean']:.2f} s a proposal")

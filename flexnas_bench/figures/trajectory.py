@@ -60,8 +60,8 @@ def draw_trajectories(
 def _draw_one(axes: Axes, best: pd.DataFrame, name: str, colour: str) -> None:
     steps, values = best.columns.to_numpy(), best.to_numpy()
     for run in values:
-        axes.step(steps, run, where="post", color=colour, alpha=0.15, linewidth=0.6)
+        axes.step(steps, run, where="mid", color=colour, alpha=0.15, linewidth=0.6)
     mean = estimate(values)
     seeds = f"{len(best)} seeds, 90 % interval" if len(best) > 1 else "1 seed"
-    axes.fill_between(steps, mean.low, mean.high, step="post", color=colour, alpha=0.25, linewidth=0)
-    axes.step(steps, mean.mean, where="post", color=colour, linewidth=2, label=f"{name} ({seeds})")
+    axes.fill_between(steps, mean.low, mean.high, step="mid", color=colour, alpha=0.25, linewidth=0)
+    axes.step(steps, mean.mean, where="mid", color=colour, linewidth=2, label=f"{name} ({seeds})")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from operator import index
 
 import numpy as np
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding import Embedding, OneHot, load_embedding
-from flexnas_bench.errors import OptionError, SpaceExhaustedError
+from flexnas_bench.embedding import Embedding, OneHot, check_embedding, load_embedding
+from flexnas_bench.errors import OptionError, ProposalError, SpaceExhaustedError
 from flexnas_bench.space import DesignSpace
 
+#: Cards that an optimizer draws before it proposes, unless told otherwise.
+INITIAL = 10
 _INITIAL_STREAM = 2**32 - 1  # keeps the draw of the initial cards apart from the streams of the steps
 
 
@@ -46,13 +49,15 @@ class Optimizer(ABC):
     ) -> None:
         if seed < 0:
             raise OptionError(f"seed: {seed} is negative")
+        if isinstance(embedding, str):
+            check_embedding(embedding)
         self.space = space
         self.seed = seed
         self.indices: list[int] = []  # of the cards told, in that order
         self.values: list[float] = []
         self._embedding = embedding
         self._seen: dict[int, None] = {}  # asked or told, in order
-        self._initial = self._initial_indices(10 if initial is None else initial)
+        self._initial = self._initial_indices(INITIAL if initial is None else initial)
 
     @abstractmethod
     def propose(self, n: int, rng: np.random.Generator) -> Sequence[int]:
@@ -67,6 +72,7 @@ class Optimizer(ABC):
         Raises:
             OptionError: `n` is less than 1.
             SpaceExhaustedError: fewer than `n` cards are left.
+            ProposalError: the optimizer's `propose` broke its contract.
         """
         if n < 1:
             raise OptionError(f"cannot ask for {n} cards")
@@ -77,25 +83,41 @@ class Optimizer(ABC):
         while len(asked) < n:
             waiting = [i for i in self._initial if i not in self._seen]
             rng = np.random.default_rng([self.seed, len(self._seen)])
-            chosen = waiting[: n - len(asked)] or self.propose(n - len(asked), rng)
+            chosen = waiting[: n - len(asked)] or self._checked(self.propose(n - len(asked), rng), n - len(asked))
             self._seen.update(dict.fromkeys(chosen))
             asked += chosen
         return [self.space[i] for i in asked]
+
+    def _checked(self, chosen: Sequence[int], n: int) -> list[int]:
+        """What `propose` returned, if it kept to its contract."""
+        try:
+            indices = [index(i) for i in chosen]
+        except TypeError:
+            raise ProposalError(f"{type(self).__name__}.propose returned {chosen!r:.80}, no whole numbers") from None
+        fresh = {i for i in indices if i not in self._seen and 0 <= i < self.space.size}
+        if not 1 <= len(indices) <= n or len(fresh) < len(indices):
+            raise ProposalError(
+                f"{type(self).__name__}.propose was asked for up to {n} different unseen indices "
+                f"and returned {indices[:10]}"
+            )
+        return indices
 
     def tell(self, cards: Sequence[ModelCard], values: Sequence[float]) -> None:
         """Reports values of cards, NaN for a failed evaluation.
 
         Raises:
-            OptionError: not as many values as cards.
+            OptionError: not as many values as cards, or an infinite one.
             NotInSpaceError: a card is not in the space.
         """
         if len(cards) != len(values):
             raise OptionError(f"told {len(values)} values for {len(cards)} cards")
-        for index, value in [(self.space.index(card), float(value)) for card, value in zip(cards, values, strict=True)]:
-            self._seen[index] = None
-            self.indices.append(index)
+        if any(math.isinf(value) for value in values):
+            raise OptionError("a value is infinite; NaN says that an evaluation failed")
+        for i, value in [(self.space.index(card), float(value)) for card, value in zip(cards, values, strict=True)]:
+            self._seen[i] = None
+            self.indices.append(i)
             self.values.append(value)
-            self.observe(index, value)
+            self.observe(i, value)
 
     @property
     def initial_size(self) -> int:
@@ -132,9 +154,9 @@ class Optimizer(ABC):
             return [int(i) for i in rng.choice(self.unseen(), size=min(n, left), replace=False)]
         drawn: dict[int, None] = {}
         while len(drawn) < min(n, left):
-            index = self.space.sample_index(rng)
-            if index not in self._seen:
-                drawn[index] = None
+            i = self.space.sample_index(rng)
+            if i not in self._seen:
+                drawn[i] = None
         return list(drawn)
 
     def _initial_indices(self, initial: Sequence[ModelCard] | int) -> list[int]:

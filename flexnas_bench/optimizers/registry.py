@@ -10,14 +10,19 @@ from typing import Any
 
 from flexnas_bench.errors import OptionError
 from flexnas_bench.optimizers.base import Optimizer
-from flexnas_bench.space import DesignSpace
+from flexnas_bench.space import DesignSpace, load_space
 
 GROUP = "flexnas_bench.optimizers"
 
 
 @cache
 def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        if entry.name in found and found[entry.name].value != entry.value:
+            raise OptionError(f"two optimizers are named {entry.name}: {found[entry.name].value} and {entry.value}")
+        found[entry.name] = entry
+    return found
 
 
 def optimizer_names() -> list[str]:
@@ -35,7 +40,7 @@ def optimizer_class(name: str) -> type[Optimizer]:
         raise OptionError(f"unknown optimizer {name!r}; installed: {', '.join(optimizer_names())}")
     try:
         found = _entries()[name].load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise OptionError(f"optimizer {name} cannot be loaded: {error}") from error
     if not (inspect.isclass(found) and issubclass(found, Optimizer)):
         raise OptionError(f"optimizer {name} is {found!r}, not a subclass of Optimizer")
@@ -43,21 +48,23 @@ def optimizer_class(name: str) -> type[Optimizer]:
 
 
 def optimizer_options(kind: type[Optimizer]) -> dict[str, Any]:
-    """Options of its own that an optimizer takes, with their defaults."""
+    """Options of its own that an optimizer takes, with their defaults; inherited ones first."""
     common = inspect.signature(Optimizer.__init__).parameters
-    return {
-        name: parameter.default
-        for name, parameter in inspect.signature(kind).parameters.items()
-        if name not in common and parameter.kind is parameter.KEYWORD_ONLY
-    }
+    options: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if issubclass(base, Optimizer) and "__init__" in vars(base):
+            for name, parameter in inspect.signature(base.__init__).parameters.items():
+                if name not in common and parameter.kind is parameter.KEYWORD_ONLY:
+                    options[name] = parameter.default
+    return options
 
 
-def make_optimizer(optimizer: str | type[Optimizer], space: DesignSpace, **options: Any) -> Optimizer:
+def make_optimizer(optimizer: str | type[Optimizer], space: DesignSpace | str, **options: Any) -> Optimizer:
     """An optimizer by name or class.
 
     Args:
         optimizer: a name of `optimizer_names()`, or a subclass of `Optimizer`.
-        space: the design space to search.
+        space: the design space to search, or its name.
         **options: `seed`, `embedding`, `initial` and the optimizer's own.
 
     Raises:
@@ -71,7 +78,7 @@ def make_optimizer(optimizer: str | type[Optimizer], space: DesignSpace, **optio
             raise OptionError(f"unknown option {name!r}; {kind.__name__} takes {', '.join(sorted(known))}")
         if name in own and not _fits(value, own[name]):
             raise OptionError(f"option {name}: {value!r} is not of the kind of its default, {own[name]!r}")
-    return kind(space, **options)
+    return kind(load_space(space) if isinstance(space, str) else space, **options)
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from types import TracebackType
+from types import TracebackType, UnionType
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from flexnas_bench.errors import RunMismatchError, TableCorruptError
+
+_NUMBER = int | float
+_FIELDS: dict[str, type | UnionType] = {
+    "step": int,
+    "index": int,
+    "card_hash": str,
+    "value": _NUMBER | None,  # null for a failed evaluation
+    "cost_seconds": _NUMBER | None,  # null where it is not known
+    "ask_seconds": _NUMBER,
+    "origin": str,
+}
 
 
 class Journal:
@@ -28,7 +39,7 @@ class Journal:
         TableCorruptError: a line other than an unfinished last one is no record.
     """
 
-    def __init__(self, path: Path, patience: float = 10.0) -> None:
+    def __init__(self, path: Path, patience: float = 2.0) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,11 +51,10 @@ class Journal:
         except Timeout:
             raise RunMismatchError(f"another process is writing to {self.path}") from None
         try:
-            content = self.path.read_bytes() if self.path.exists() else b""
-            whole = content[: content.rfind(b"\n") + 1]
-            self.records = _parse(whole, self.path)
+            self.path.touch()
+            self.records = read_records(self.path)
             self._file = self.path.open("ab")
-            self._file.truncate(len(whole))
+            self._file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
         except BaseException:
             self._lock.release()
             raise
@@ -53,14 +63,19 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._lock.release()
+        try:
+            self._file.close()
+        finally:
+            self._lock.release()
 
     def append(self, record: dict[str, Any]) -> None:
         """Writes one record through to the disk."""
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         self.records.append(record)
 
 
@@ -69,9 +84,26 @@ def journal_path(out: Path, seed: int) -> Path:
     return out / f"seed-{seed:04d}.jsonl"
 
 
+def journals(out: Path) -> dict[int, Path]:
+    """All journals of a folder by seed, in order."""
+    return dict(sorted((int(path.stem.removeprefix("seed-")), path) for path in out.glob("seed-*.jsonl")))
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Finished records of a journal that may still be written; raises `TableCorruptError` as opening it does."""
+    content = path.read_bytes()
+    return _parse(content[: content.rfind(b"\n") + 1], path)
+
+
 def count_records(path: Path) -> int:
     """Number of finished records of a journal, 0 if there is none; may be called while it is written."""
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def _is_record(record: object) -> bool:
+    return isinstance(record, dict) and all(
+        name in record and isinstance(record[name], kind) for name, kind in _FIELDS.items()
+    )
 
 
 def _parse(content: bytes, path: Path) -> list[dict[str, Any]]:
@@ -81,7 +113,7 @@ def _parse(content: bytes, path: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except ValueError:
             record = None
-        if not isinstance(record, dict):
-            raise TableCorruptError(f"{path}, line {number}: not a record")
+        if not _is_record(record) or record["step"] != number:
+            raise TableCorruptError(f"{path}, line {number}: not the record of step {number} of a search")
         records.append(record)
     return records

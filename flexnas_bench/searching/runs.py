@@ -61,15 +61,16 @@ def make_rows(records: Sequence[dict[str, Any]], optimizer: str, seed: int) -> l
     rows: list[dict[str, Any]] = []
     best, finished_at = math.nan, 0.0
     for step, record in enumerate(records, 1):
-        value = math.nan if record["value"] is None else float(record["value"])
+        value, cost = (math.nan if record[name] is None else float(record[name]) for name in ("value", "cost_seconds"))
         best = value if math.isnan(best) or value > best else best
-        finished_at += record["cost_seconds"]
+        finished_at += cost
         row = record | {
             "optimizer": optimizer,
             "seed": seed,
             "step": step,
             "value": value,
             "best": best,
+            "cost_seconds": cost,
             "finished_at": finished_at,
         }
         rows.append({name: row[name] for name in RUNS.names})

@@ -8,13 +8,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from flexnas_bench.benchmark import load_benchmark
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import OptionError, WorkerDiedError
 from flexnas_bench.searching.journal import count_records, journal_path
-from flexnas_bench.searching.runner import search
-from flexnas_bench.searching.runs import RUNS_FILE, Run, write_runs
+from flexnas_bench.searching.runner import collect, run_seed
+from flexnas_bench.searching.runs import Run
 from flexnas_bench.searching.settings import SearchSettings
 
 _POLL_SECONDS = 0.2
@@ -30,7 +31,7 @@ def search_seeds(
     until_converged: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Run]:
-    """Runs one search with several seeds and writes `out/runs.parquet`.
+    """Runs one search with several seeds and writes `out/runs.parquet`, as `search` does with one.
 
     Every seed has a journal in `out`; what an earlier, interrupted call finished is not computed again. The
     result does not depend on `jobs`.
@@ -54,6 +55,7 @@ def search_seeds(
         raise OptionError(f"{jobs} jobs and {len(seeds)} seeds; there must be 1 or more of each")
     settings.claim(out)
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
+    others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(min(jobs, len(seeds)), context, _start_worker)
     try:
         futures = [executor.submit(_one_seed, settings, seed, budget, out, until_converged) for seed in seeds]
@@ -61,13 +63,17 @@ def search_seeds(
             if progress:
                 progress(sum(count_records(journal_path(out, seed)) for seed in seeds))
         runs = [future.result() for future in futures]
-    except BaseException:
+    except BaseException as error:
         executor.shutdown(wait=False, cancel_futures=True)
-        for child in multiprocessing.active_children():
+        for child in set(multiprocessing.active_children()) - others:
             child.terminate()  # journals are complete up to the evaluation they are in
+        if isinstance(error, BrokenProcessPool):
+            raise WorkerDiedError(
+                "a worker process was killed, perhaps for want of memory; run again to go on from there"
+            ) from None
         raise
     executor.shutdown()
-    write_runs(out / RUNS_FILE, (row for run in runs for row in run.rows))
+    collect(out)
     return runs
 
 
@@ -83,7 +89,7 @@ def _poll(futures: Sequence[Future[Run]]) -> Iterator[None]:
 
 def _one_seed(settings: SearchSettings, seed: int, budget: int, out: Path, until_converged: bool) -> Run:
     bench, initial = load_benchmark(), settings.initial
-    return search(
+    return run_seed(
         bench,
         settings.optimizer,
         settings.space,
@@ -95,13 +101,14 @@ def _one_seed(settings: SearchSettings, seed: int, budget: int, out: Path, until
         embedding=settings.embedding,
         initial=initial if isinstance(initial, int) else [bench.card(digest) for digest in initial],
         until_converged=until_converged,
-        **settings.options,
+        options=settings.options,
     )
 
 
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and dies with it however it dies."""
+    """Keeps to one thread, leaves Ctrl-C to the parent, and dies with it however it dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when an optimizer imports it
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from flexnas_bench.embedding import OneHot
 from flexnas_bench.errors import RunMismatchError
-from flexnas_bench.results import GLUE8
+from flexnas_bench.optimizers.base import INITIAL
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.storage import write_bytes
 
-_FILE = "settings.json"
+SETTINGS_FILE = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -23,21 +28,28 @@ class SearchSettings:
         optimizer: name of an installed optimizer.
         space: name of a design space.
         task: task whose score is maximised.
-        protocol: training recipe; `None` is the benchmark's default.
+        protocol: training recipe.
         embedding: name of an embedding, for optimizers that use one.
         initial: how many cards to draw before the optimizer proposes, or their hashes.
-        options: the optimizer's own options.
+        options: the optimizer's own options, where they differ from their defaults.
         version: of flexnas-bench.
     """
 
     optimizer: str
     space: str = "pool"
     task: str = GLUE8
-    protocol: str | None = None
-    embedding: str = "one-hot"
-    initial: int | list[str] = 10
+    protocol: str = DEFAULT_PROTOCOL
+    embedding: str = OneHot.name
+    initial: int | list[str] = INITIAL
     options: dict[str, Any] = field(default_factory=dict)
     version: str = field(default_factory=lambda: version("flexnas-bench"))
+
+    @property
+    def label(self) -> str:
+        """A short name for a folder: what is searched, and a digest of all that is not as usual."""
+        usual = SearchSettings(self.optimizer, self.space, self.task)
+        name = f"{self.optimizer}-{self.space}-{self.task}"
+        return name if self == usual else f"{name}-{sha256(self._json().encode()).hexdigest()[:8]}"
 
     def claim(self, out: Path) -> None:
         """Writes the settings into a new folder, or checks that they are those of an old one.
@@ -45,21 +57,31 @@ class SearchSettings:
         Raises:
             RunMismatchError: the folder holds a search with other settings, or something else altogether.
         """
-        path = out / _FILE
+        path = out / SETTINGS_FILE
+        if out.exists() and not out.is_dir():
+            raise RunMismatchError(f"{out} is no folder")
         if not path.exists():
-            if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
                 raise RunMismatchError(f"{out} is not empty and holds no search; name another folder with --out")
-            write_bytes(path, json.dumps(asdict(self), indent=2).encode() + b"\n")
-            return
+            out.mkdir(parents=True, exist_ok=True)
+            with FileLock(out / f".{SETTINGS_FILE}.lock"):  # two that begin together: the first one decides
+                if not path.exists():
+                    write_bytes(path, self._json().encode())
+        self._compare(path)
+
+    def _json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def _compare(self, path: Path) -> None:
         try:
             there = json.loads(path.read_bytes())
         except ValueError:
-            raise RunMismatchError(f"{path} is not readable as settings of a search") from None
-        mine = json.loads(json.dumps(asdict(self)))
-        for name in [f.name for f in fields(self)]:
-            if not isinstance(there, dict) or there.get(name) != mine[name]:
-                old = there.get(name) if isinstance(there, dict) else None
+            there = None
+        if not isinstance(there, dict):
+            raise RunMismatchError(f"{path} is not readable as settings of a search")
+        for name, mine in json.loads(self._json()).items():
+            if there.get(name) != mine:
                 raise RunMismatchError(
-                    f"{out} holds another search: its {name} is {old!r}, not {mine[name]!r}; "
+                    f"{path.parent} holds another search: its {name} is {there.get(name)!r}, not {mine!r}; "
                     "name another folder with --out"
                 )

@@ -1,15 +1,21 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flexnas_bench import ModelCard, storage
+from flexnas_bench import ModelCard, search, storage
 from flexnas_bench.cli.main import run_app
+from flexnas_bench.optimizers import registry
+from flexnas_bench.searching.journal import Journal, journal_path
 from flexnas_bench.searching.runs import read_runs
 from tests.conftest import any_cards
+
+#: What `search` itself takes; none of it may slip in as an option of the optimizer.
+RESERVED = ("seed", "space", "task", "embedding", "initial", "optimizer", "protocol", "budget", "out", "options")
 
 
 @pytest.fixture
@@ -45,7 +51,7 @@ def test_info_of_the_benchmark_and_of_a_card(flexnas, bench):
     assert "CC BY 4.0" in facts["sources"]["nas-bench-bert-2023"]
     code, out, _ = flexnas("info", "flexibert-mini")
     assert code == 0
-    assert "nobody has trained it" in out
+    assert "scores: no scores" in out
     assert ModelCard.named("flexibert-mini").hash in out
     code, out, _ = flexnas("info", bench.best().card_hash, "--json")
     assert json.loads(out)["in spaces"] == "g2, g3, pool"
@@ -55,7 +61,7 @@ def test_info_of_the_benchmark_and_of_a_card(flexnas, bench):
 def test_optimizers_are_listed_with_their_options(flexnas):
     code, out, _ = flexnas("optimizers", "--json")
     assert code == 0
-    assert json.loads(out)["boshnas"]["k1"] == 0.5
+    assert json.loads(out)["boshnas"]["options"]["k1"] == 0.5
     assert "random" in flexnas("optimizers")[1]
 
 
@@ -75,6 +81,30 @@ def test_run_leaves_a_table_and_a_picture(flexnas, tmp_path):
     assert summary["best_so_far"][-1]["mean"] == pytest.approx(frame[frame["step"] == 12]["best"].mean())
 
 
+def test_what_was_found_is_left_as_json_too(flexnas, tmp_path):
+    arguments = ("run", "--optimizer", "random", "--budget", 20, "--seeds", 2, "--out", tmp_path / "run", "--json")
+    summary = json.loads(flexnas(*arguments)[1])
+    assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
+    assert set(summary["converged_at"]) == {"0", "1"}
+
+
+def test_other_settings_go_to_another_folder(flexnas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for extra in ((), ("--initial", 3), ("--initial", 4)):
+        assert flexnas("run", "--optimizer", "random", "--budget", 4, *extra)[0] == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+    assert (tmp_path / "runs" / "random-pool-glue8" / "runs.parquet").exists()
+
+
+def test_a_broken_plugin_does_not_hide_the_others(flexnas, monkeypatch):
+    entries = registry._entries() | {"broken": registry.EntryPoint("broken", "flexnas_bench.nowhere:X", registry.GROUP)}
+    monkeypatch.setattr(registry, "_entries", lambda: entries)
+    code, out, _ = flexnas("optimizers")
+    assert code == 0
+    assert "broken:" in out
+    assert "random" in out
+
+
 def test_an_option_of_the_optimizer_arrives(flexnas, tmp_path):
     arguments = ("run", "--budget", 11, "--option", "alpha=0.9", "--out", tmp_path / "run", "--json")
     assert json.loads(flexnas(*arguments)[1])["settings"]["options"] == {"alpha": 0.9}
@@ -92,7 +122,7 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
     [
         (["query", "{"], "not JSON"),
         (["query", '{"l": 2}'], "field f: missing"),
-        (["query", "bert-tiny"], "no scores of any kind"),
+        (["query", "bert-tiny"], "no scores"),
         (["query", "bert-colossal"], "no card is named 'bert-colossal'; known: bert-tiny"),
         (["query", "0" * 64], "no scores"),
         (["query", "bert-tiny", "--task", "squad"], "unknown task"),
@@ -115,6 +145,8 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
         (["run", "--option", "k9=1"], "unknown option 'k9'"),
         (["run", "--option", "k1=high"], "not of the kind"),
         (["run", "--option", "alpha=0.9", "--option", "beta=0.9"], "probabilities"),
+        *((["run", "--option", f"{name}=1"], f"unknown option '{name}'") for name in RESERVED),
+        (["info", ""], "no card is named"),
         (["import"], "Missing command"),
         (["import", "published", "nowhere"], "cannot read nowhere"),
         (["dance"], "No such command"),
@@ -151,6 +183,21 @@ def test_every_command_has_help(flexnas, command):
     assert code == 0
     assert "Usage" in out
     assert "Example: flexnas-bench" in " ".join(out.split())
+
+
+def test_a_full_disk_names_the_file(bench, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    search(bench, "random", budget=2, out=tmp_path / "run")
+    with Journal(journal_path(tmp_path / "run", 0)) as journal:
+        monkeypatch.setattr("flexnas_bench.searching.journal.os.fsync", full)
+        with pytest.raises(OSError, match=r"No space left on device.*seed-0000"):
+            journal.append(journal.records[0] | {"step": 3})
+
+
+def test_the_version_is_that_of_the_package(flexnas):
+    assert flexnas("--version")[1] == f"flexnas-bench {version('flexnas-bench')}\n"
 
 
 def test_the_module_runs_as_a_program():

@@ -4,6 +4,7 @@ import torch
 from scipy.stats import kendalltau
 
 from flexnas_bench import NotInSpaceError, OptionError, load_space, make_optimizer
+from flexnas_bench.optimizers.boshnas.surrogate import Surrogate, SurrogateSettings
 from flexnas_bench.predictors.seeding import reproducible
 
 
@@ -35,6 +36,18 @@ def test_the_bound_is_equation_1(told, surrogate):
     mean, sigma = surrogate.npn(x)
     torch.testing.assert_close(surrogate.ucb(x, 0.3, 0.7), mean + 0.3 * sigma + 0.7 * surrogate.student(x))
     torch.testing.assert_close(surrogate.uncertainty(x, 0.3, 0.7), 0.3 * sigma + 0.7 * surrogate.student(x))
+
+
+def test_weight_decay_leaves_the_variances_alone(told):
+    # Were they decayed before the softplus, the noise of every fit would be driven up towards ln 2.
+    x, y = told.candidates[told.indices], torch.tensor(told.values)
+    sigma = []
+    for decay in (0.0, 10.0):
+        with reproducible(1):
+            settings = SurrogateSettings(npn_steps=40, teacher_steps=1, student_steps=1, weight_decay=decay)
+            fitted = Surrogate(x, y, told.candidates, settings)
+        sigma.append(fitted.npn.layers[0].weight_variance.mean())
+    assert sigma[1] < 3 * sigma[0]
 
 
 @pytest.mark.parametrize("seed", range(4))

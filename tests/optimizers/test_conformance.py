@@ -1,6 +1,8 @@
 """What every optimizer must do, whoever wrote it."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from flexnas_bench import (
     NotInSpaceError,
     Optimizer,
     OptionError,
+    ProposalError,
     SpaceExhaustedError,
     load_space,
     make_optimizer,
@@ -132,9 +135,82 @@ def test_what_makes_no_sense_is_refused(name, pool):
     with pytest.raises(NotInSpaceError):
         optimizer.tell([ModelCard.named("flexibert-large")], [1.0])
     assert optimizer.values == []
-    for options in ({"seed": -1}, {"initial": -1}, {"k7": 1}):
+    for options in ({"seed": -1}, {"initial": -1}, {"k7": 1}, {"embedding": "word2vec"}):
         with pytest.raises(OptionError):
             make_optimizer(name, pool, **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_never_loads_what_is_known(name):
+    program = (
+        "import sys; from flexnas_bench import make_optimizer; "
+        f"o = make_optimizer({name!r}, 'pool', initial=3); "
+        "[o.tell(o.ask(), [float(i)]) for i in range(5)]; "
+        "names = ('benchmark', 'results', 'published', 'searching'); "
+        "print([m for m in sys.modules if m.startswith(tuple('flexnas_bench.' + n for n in names))])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("chosen", [[], [3, 3], [0, 1, 2], [-1], [491], [7]])
+def test_a_proposal_that_breaks_the_contract_is_refused(pool, chosen):
+    class Broken(Optimizer):
+        def propose(self, n, rng):
+            return chosen
+
+    optimizer = make_optimizer(Broken, pool, initial=[pool[7]])
+    optimizer.ask()
+    with pytest.raises(ProposalError, match=r"Broken\.propose was asked for up to 2"):
+        optimizer.ask(2)
+    assert optimizer.seen == {7}
+
+
+@pytest.mark.parametrize("chosen", [5, [3.7], ["a"], None])
+def test_a_proposal_of_no_numbers_is_refused(pool, chosen):
+    class Broken(Optimizer):
+        def propose(self, n, rng):
+            return chosen
+
+    with pytest.raises(ProposalError, match="no whole numbers"):
+        make_optimizer(Broken, pool, initial=0).ask()
+
+
+def test_a_proposal_may_be_an_array(pool):
+    class FromArray(Optimizer):
+        def propose(self, n, rng):
+            return rng.choice(self.unseen(), size=n, replace=False)
+
+    assert len(set(play(make_optimizer(FromArray, pool, initial=2), 8, n=3))) == 24
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_infinite_values_are_refused(name, pool):
+    optimizer = make_optimizer(name, pool)
+    with pytest.raises(OptionError, match="infinite"):
+        optimizer.tell(optimizer.ask(), [math.inf])
+    assert optimizer.values == []
+
+
+def test_options_are_inherited(pool):
+    class Mine(registry.optimizer_class("boshnas")):
+        def __init__(self, space, *, extra=3, **common):
+            super().__init__(space, **common)
+            self.extra = extra
+
+    assert make_optimizer(Mine, pool, k1=0.25, extra=5).k1 == 0.25
+    assert registry.optimizer_options(Mine)["extra"] == 3
+
+
+def test_two_optimizers_of_one_name_are_refused(monkeypatch):
+    entries = [registry.EntryPoint("mine", f"package_{i}:Optimizer", registry.GROUP) for i in (1, 2)]
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+    registry._entries.cache_clear()
+    try:
+        with pytest.raises(OptionError, match="package_1:Optimizer and package_2:Optimizer"):
+            optimizer_names()
+    finally:
+        registry._entries.cache_clear()
 
 
 def test_a_class_can_be_passed_in_place_of_a_name(pool):

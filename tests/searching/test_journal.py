@@ -7,7 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flexnas_bench import RunMismatchError, TableCorruptError
-from flexnas_bench.searching.journal import Journal, count_records
+from flexnas_bench.searching.journal import Journal, count_records, journal_path, journals, read_records
+
+
+def record(value=70.0, step=1):
+    """A record of an evaluation."""
+    return {
+        "step": step,
+        "index": 3,
+        "card_hash": "0" * 64,
+        "value": value,
+        "cost_seconds": 1.5,
+        "ask_seconds": 0,
+        "origin": "published",
+    }
 
 
 def write(path, records):
@@ -18,35 +31,45 @@ def write(path, records):
 
 def test_records_come_back_and_more_are_added(tmp_path):
     path = tmp_path / "a" / "seed.jsonl"
-    write(path, [{"a": 1}, {"a": 0.1}])
-    write(path, [{"a": None}])
+    write(path, [record(1, 1), record(0.1, 2)])
+    write(path, [record(None, 3)])
     with Journal(path) as journal:
-        assert journal.records == [{"a": 1}, {"a": 0.1}, {"a": None}]
+        assert journal.records == read_records(path) == [record(1, 1), record(0.1, 2), record(None, 3)]
     assert count_records(path) == 3
     assert count_records(tmp_path / "none") == 0
 
 
-@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=4), st.integers(0, 200))
+@given(st.lists(st.floats(allow_nan=False), min_size=1, max_size=4), st.integers(0, 600))
 def test_a_journal_cut_anywhere_keeps_every_whole_line(tmp_path_factory, values, cut):
     path = tmp_path_factory.mktemp("journal") / "seed.jsonl"
-    write(path, [{"value": value} for value in values])
+    write(path, [record(value, i) for i, value in enumerate(values, 1)])
     content = path.read_bytes()[:cut]
     path.write_bytes(content)
     whole = content.count(b"\n")
     with Journal(path) as journal:
-        assert journal.records == [{"value": value} for value in values[:whole]]
-        journal.append({"value": 1.0})
-    assert [json.loads(line) for line in path.read_text().splitlines()][-1] == {"value": 1.0}
+        assert journal.records == [record(value, i) for i, value in enumerate(values[:whole], 1)]
+        journal.append(record(1.0, whole + 1))
+    assert [json.loads(line) for line in path.read_text().splitlines()][-1] == record(1.0, whole + 1)
     assert count_records(path) == whole + 1
 
 
-@pytest.mark.parametrize("line", ["{", "7", '"text"', "\x00"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("{", "7", '"text"', "\x00", "{}"),
+        json.dumps(record("high", 2)),
+        json.dumps(record(70.0, 3)),  # a line has been lost
+        json.dumps(record(step=2) | {"index": None}),
+        json.dumps({key: value for key, value in record(step=2).items() if key != "origin"}),
+    ],
+)
 def test_a_line_that_is_no_record_is_named(tmp_path, line):
     path = tmp_path / "seed.jsonl"
-    path.write_text('{"a": 1}\n' + line + '\n{"a": 2}\n')
+    good = json.dumps(record()) + "\n"
+    path.write_text(good + line + "\n" + json.dumps(record(step=3)) + "\n")
     with pytest.raises(TableCorruptError, match="line 2"), Journal(path):
         pass
-    path.write_text('{"a": 1}\n')
+    path.write_text(good)
     with Journal(path) as journal:  # the lock was released
         assert len(journal.records) == 1
 
@@ -54,13 +77,12 @@ def test_a_line_that_is_no_record_is_named(tmp_path, line):
 def test_one_process_at_a_time(tmp_path):
     path = tmp_path / "seed.jsonl"
     program = (
-        "import sys, pathlib; from flexnas_bench.searching.journal import Journal\n"
+        "import json, sys, pathlib; from flexnas_bench.searching.journal import Journal\n"
         "with Journal(pathlib.Path(sys.argv[1])) as j:\n"
-        "    j.append({'a': 1}); print('open', flush=True); sys.stdin.read()"
+        "    j.append(json.loads(sys.argv[2])); print('open', flush=True); sys.stdin.read()"
     )
-    other = subprocess.Popen(
-        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", program, str(path), json.dumps(record())]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout.readline() == "open\n"
         with pytest.raises(RunMismatchError, match="another process"), Journal(path, patience=0.1):
@@ -69,4 +91,17 @@ def test_one_process_at_a_time(tmp_path):
         other.kill()
         other.communicate()
     with Journal(path, patience=5) as journal:  # a dead process holds nothing
-        assert journal.records == [{"a": 1}]
+        assert journal.records == [record()]
+
+
+def test_a_missing_value_is_told_from_a_failed_one(tmp_path):
+    nameless = {key: value for key, value in record().items() if key != "value"}
+    (tmp_path / "seed.jsonl").write_text(json.dumps(nameless) + "\n")
+    with pytest.raises(TableCorruptError, match="line 1"):
+        read_records(tmp_path / "seed.jsonl")
+
+
+def test_journals_are_found_by_seed(tmp_path):
+    for seed in (10_000, 3, 0):
+        write(journal_path(tmp_path, seed), [record()])
+    assert list(journals(tmp_path)) == [0, 3, 10_000]

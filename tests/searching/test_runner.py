@@ -15,7 +15,8 @@ from flexnas_bench import (
     search,
 )
 from flexnas_bench.searching.journal import journal_path
-from flexnas_bench.searching.runs import RUNS, read_runs, write_runs
+from flexnas_bench.searching.runs import RUNS, RUNS_FILE, read_runs, write_runs
+from flexnas_bench.searching.settings import SearchSettings
 from flexnas_bench.space import Choices, ListSpace
 
 COLUMNS = [
@@ -89,6 +90,47 @@ def test_until_converged_stops_where_the_criterion_is_met(bench):
     assert [row["card_hash"] for row in stopped.rows] == [row["card_hash"] for row in full.rows[: len(stopped.rows)]]
 
 
+def test_until_converged_stops_also_where_more_is_written_down(bench, tmp_path):
+    longer = search(bench, "random", budget=80, seed=3, out=tmp_path)
+    again = search(bench, "random", budget=80, seed=3, out=tmp_path, until_converged=True)
+    assert len(again.rows) == longer.converged_at
+    assert again.converged_at == longer.converged_at
+
+
+def test_a_folder_ends_with_one_table_of_all_its_seeds(bench, tmp_path):
+    for seed in (1, 0):
+        search(bench, "random", budget=4 + seed, seed=seed, out=tmp_path)
+    frame = read_runs(tmp_path / RUNS_FILE)
+    assert frame["seed"].tolist() == [0] * 4 + [1] * 5
+    assert frame["step"].tolist() == [*range(1, 5), *range(1, 6)]
+    assert not read_runs(tmp_path / RUNS_FILE)["best"].isna().any()
+
+
+def test_an_unknown_cost_is_written_as_null(bench, tmp_path, monkeypatch):
+    query = bench.query
+    monkeypatch.setattr(bench, "query", lambda *card: replace(query(*card), cost_seconds=math.nan))
+    search(bench, "random", budget=3, out=tmp_path)
+    assert "NaN" not in journal_path(tmp_path, 0).read_text()
+    assert search(bench, "random", budget=3, out=tmp_path).frame["cost_seconds"].isna().all()
+
+
+def test_two_that_begin_together_share_a_folder_or_are_told(tmp_path):
+    out = tmp_path / "run"
+    (out).mkdir()
+    (out / ".settings.json.0123").write_text("left by a killed process")
+    SearchSettings("random").claim(out)
+    SearchSettings("random").claim(out)
+    with pytest.raises(RunMismatchError, match="its optimizer is 'random'"):
+        SearchSettings("boshnas").claim(out)
+
+
+def test_labels_tell_settings_apart():
+    usual = SearchSettings("boshnas")
+    assert usual.label == "boshnas-pool-glue8"
+    labels = {usual.label, *(SearchSettings("boshnas", options={"k1": k}).label for k in (0, 0.1))}
+    assert len(labels) == 3
+
+
 def test_a_failed_evaluation_is_written_down_and_survives_a_restart(bench, pool, tmp_path, monkeypatch):
     failing = pool.sample(40, seed=5)
     query = bench.query
@@ -130,7 +172,7 @@ def test_a_folder_of_something_else_is_left_alone(bench, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(RunMismatchError, match="holds no search"):
         search(bench, "random", budget=3, out=tmp_path)
-    with pytest.raises(RunMismatchError, match="holds no search"):
+    with pytest.raises(RunMismatchError, match="is no folder"):
         search(bench, "random", budget=3, out=tmp_path / "thesis.tex")
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
@@ -143,14 +185,14 @@ def test_unreadable_settings_are_refused(bench, tmp_path, text):
         search(bench, "random", budget=3, out=tmp_path / "run")
 
 
-@pytest.mark.parametrize("change", [{"index": 10_000}, {"index": "a"}, {"index": None}, {"card_hash": "0" * 64}])
+@pytest.mark.parametrize("change", [{"index": 10_000}, {"index": "a"}, {"card_hash": "0" * 64}, {"value": 99.0}])
 def test_a_journal_of_other_cards_is_refused(bench, tmp_path, change):
     out = tmp_path / "run"
     search(bench, "random", budget=3, out=out)
     path = journal_path(out, 0)
     first, *rest = path.read_text().splitlines(keepends=True)
     path.write_text(json.dumps(json.loads(first) | change) + "\n" + "".join(rest))
-    with pytest.raises(TableCorruptError, match="journal names a card"):
+    with pytest.raises(TableCorruptError, match=r"names a card|not the record|another value"):
         search(bench, "random", budget=3, out=out)
 
 

@@ -1,5 +1,6 @@
 """Many seeds in processes: the same as one by one, also after kill -9."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 import pandas as pd
 import pytest
 
-from flexnas_bench import NotMeasuredError, OptionError, search
+from flexnas_bench import NotMeasuredError, OptionError, WorkerDiedError, search
 from flexnas_bench.searching.journal import count_records, journal_path
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
 from flexnas_bench.searching.seeds import search_seeds
@@ -52,16 +53,36 @@ def test_errors_of_a_worker_arrive(tmp_path):
         search_seeds(SearchSettings("random"), [1], 5, tmp_path / "run", jobs=0)
 
 
+def test_a_worker_that_is_killed_is_one_clear_error(tmp_path):
+    def kill(done):
+        if done > 11:
+            victim = next(child for child in multiprocessing.active_children() if child is not bystander)
+            os.kill(victim.pid, signal.SIGKILL)
+
+    bystander = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    bystander.start()
+    try:
+        with pytest.raises(WorkerDiedError, match="run again"):
+            search_seeds(SearchSettings("boshnas"), [0, 1], 30, tmp_path / "run", jobs=2, progress=kill)
+        assert bystander.is_alive()  # only our own workers are ended
+    finally:
+        bystander.kill()
+        bystander.join()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_search_resumes_to_the_same_runs(tmp_path, how):
     command = [sys.executable, "-m", "flexnas_bench", "run", "--budget", "16", "--seeds", "2", "--jobs", "2", "--out"]
     out = tmp_path / "killed"
     journals = [journal_path(out, seed) for seed in range(2)]
     for target in (7, 23):
-        process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True)
         while sum(map(count_records, journals)) < target and process.poll() is None:
             time.sleep(0.01)
-        os.kill(process.pid, how)
+        if how == signal.SIGINT:  # as a terminal sends it: to all processes at once
+            os.killpg(process.pid, how)
+        else:
+            os.kill(process.pid, how)
         error = process.communicate(timeout=60)[1]
         code = process.returncode
         if how == signal.SIGINT:

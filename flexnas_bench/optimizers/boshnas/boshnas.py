@@ -12,7 +12,7 @@ from torch import Tensor
 from flexnas_bench.errors import OptionError
 from flexnas_bench.optimizers.base import Optimizer
 from flexnas_bench.optimizers.boshnas.adahessian import adahessian_maximise
-from flexnas_bench.optimizers.boshnas.surrogate import Surrogate, SurrogateSettings
+from flexnas_bench.optimizers.boshnas.surrogate import Surrogate
 from flexnas_bench.predictors.seeding import reproducible
 from flexnas_bench.space import DesignSpace
 
@@ -82,7 +82,7 @@ class Boshnas(Optimizer):
         """The surrogate of these positions of the history (line 6, equation 2)."""
         seen = self.candidates[[self.indices[i] for i in history]]
         values = torch.tensor([self.values[i] for i in history], dtype=seen.dtype)
-        return Surrogate(seen, values, self.candidates, SurrogateSettings())
+        return Surrogate(seen, values, self.candidates)
 
     def gobi(self, surrogate: Surrogate) -> Tensor:
         """Gradient-based optimisation using backpropagation to the input: `(restarts, d)` points reached.

@@ -26,9 +26,12 @@ class SurrogateSettings:
     teacher_steps: int = 100
     student_steps: int = 60
     learning_rate: float = 0.01
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     mc_samples: int = 16
     student_batch: int = 64
+
+
+_DEFAULTS = SurrogateSettings()
 
 
 class Surrogate:
@@ -41,7 +44,7 @@ class Surrogate:
         settings: how to fit.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, candidates: Tensor, settings: SurrogateSettings) -> None:
+    def __init__(self, x: Tensor, y: Tensor, candidates: Tensor, settings: SurrogateSettings = _DEFAULTS) -> None:
         self._settings = settings
         scale = y.std() if len(y) > 1 else torch.ones(())
         target = (y - y.mean()) / scale.clamp_min(1e-6)
@@ -66,8 +69,18 @@ class Surrogate:
         return uncertainty
 
     def _fit(self, network: nn.Module, steps: int, loss: Callable[[int], Tensor], weight_decay: float) -> None:
-        rate = self._settings.learning_rate
-        adam = torch.optim.Adam(network.parameters(), rate, weight_decay=weight_decay, fused=True)
+        """Fits a network with Adam; only weights proper decay, not biases and not the variances of an NPN."""
+        groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in network.named_parameters():
+            groups[name.endswith("weight")].append(parameter)
+        adam = torch.optim.Adam(
+            [
+                {"params": groups[True], "weight_decay": weight_decay},
+                {"params": groups[False], "weight_decay": 0.0},
+            ],
+            self._settings.learning_rate,
+            fused=True,
+        )
         for step in range(steps):
             adam.zero_grad()
             loss(step).backward()  # type: ignore[no-untyped-call]  # torch ships it without hints
