@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
+from flexnas_bench.storage import table_schema
 
 #: The metric of each GLUE task; scores are points x100, higher is better.
 GLUE_METRICS = {
@@ -25,16 +25,8 @@ DEFAULT_PROTOCOL = "electra-owt-100k"
 FINETUNE_HOURS, TRAINING_HOURS = 0.9875, 39.4646
 
 
-def _schema(**columns: str) -> pa.Schema:
-    """A schema of columns by type name; a trailing `?` allows nulls."""
-    types = {"text": pa.string(), "int": pa.int64(), "real": pa.float64()}
-    return pa.schema(
-        [pa.field(name, types[kind.rstrip("?")], nullable=kind.endswith("?")) for name, kind in columns.items()]
-    )
-
-
-ARCHITECTURES = _schema(hash="text", card="text", g1_index="int?", layers="int", parameters="int", flops="int")
-RUNS_TRAINED = _schema(
+ARCHITECTURES = table_schema(hash="text", card="text", g1_index="int?", layers="int", parameters="int", flops="int")
+RUNS_TRAINED = table_schema(
     run_id="text",
     hash="text",
     protocol="text",
@@ -48,7 +40,7 @@ RUNS_TRAINED = _schema(
     origin="text",
     source="text",
 )
-RESULTS = _schema(
+RESULTS = table_schema(
     run_id="text",
     hash="text",
     protocol="text",
@@ -58,7 +50,7 @@ RESULTS = _schema(
     metric="text",
     value="real",
 )
-POOL = _schema(hash="text", card="text")
+POOL = table_schema(hash="text", card="text")
 
 
 def training_cost_seconds(pretrain_seconds: float, finetune_seconds: float | None) -> float:

@@ -34,6 +34,14 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def table_schema(**columns: str) -> pa.Schema:
+    """A schema of columns by kind, `text`, `int` or `real`; a trailing `?` allows nulls."""
+    types = {"text": pa.string(), "int": pa.int64(), "real": pa.float64()}
+    return pa.schema(
+        [pa.field(name, types[kind.rstrip("?")], nullable=kind.endswith("?")) for name, kind in columns.items()]
+    )
+
+
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Writes a table atomically; the same table gives the same bytes under the same pyarrow."""
     buffer = pa.BufferOutputStream()

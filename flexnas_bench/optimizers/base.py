@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from operator import index
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class Optimizer(ABC):
     def _checked(self, chosen: Sequence[int], n: int) -> list[int]:
         """What `propose` returned, if it kept to its contract."""
         try:
-            indices = [index(i) for i in chosen]
+            indices = [operator.index(i) for i in chosen]
         except TypeError:
             raise ProposalError(f"{type(self).__name__}.propose returned {chosen!r:.80}, no whole numbers") from None
         fresh = {i for i in indices if i not in self._seen and 0 <= i < self.space.size}

@@ -11,25 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.storage import read_parquet, write_parquet
+from flexnas_bench.storage import read_parquet, table_schema, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
 
 RUNS_FILE = "runs.parquet"
-RUNS = pa.schema(
-    [
-        pa.field("optimizer", pa.string(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
-        pa.field("step", pa.int64(), nullable=False),
-        pa.field("card_hash", pa.string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
-        pa.field("best", pa.float64(), nullable=False),
-        pa.field("cost_seconds", pa.float64(), nullable=False),
-        pa.field("finished_at", pa.float64(), nullable=False),
-        pa.field("ask_seconds", pa.float64(), nullable=False),
-        pa.field("origin", pa.string(), nullable=False),
-    ]
+RUNS = table_schema(
+    optimizer="text",
+    seed="int",
+    step="int",
+    card_hash="text",
+    value="real",
+    best="real",
+    cost_seconds="real",
+    finished_at="real",
+    ask_seconds="real",
+    origin="text",
 )
 
 

@@ -60,8 +60,10 @@ class SearchSettings:
         path = out / SETTINGS_FILE
         if out.exists() and not out.is_dir():
             raise RunMismatchError(f"{out} is no folder")
+        # Listed before the settings are looked for: whatever else a search writes, its settings are there first.
+        occupied = out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir())
         if not path.exists():
-            if out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+            if occupied:
                 raise RunMismatchError(f"{out} is not empty and holds no search; name another folder with --out")
             out.mkdir(parents=True, exist_ok=True)
             with FileLock(out / f".{SETTINGS_FILE}.lock"):  # two that begin together: the first one decides

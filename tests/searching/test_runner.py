@@ -1,6 +1,8 @@
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pandas as pd
 import pytest
@@ -114,14 +116,30 @@ def test_an_unknown_cost_is_written_as_null(bench, tmp_path, monkeypatch):
     assert search(bench, "random", budget=3, out=tmp_path).frame["cost_seconds"].isna().all()
 
 
-def test_two_that_begin_together_share_a_folder_or_are_told(tmp_path):
-    out = tmp_path / "run"
-    (out).mkdir()
-    (out / ".settings.json.0123").write_text("left by a killed process")
-    SearchSettings("random").claim(out)
-    SearchSettings("random").claim(out)
+def test_many_that_begin_together_share_a_folder(tmp_path):
+    workers = 8
+    barrier = Barrier(workers)
+
+    def begin(out):
+        barrier.wait()
+        SearchSettings("random").claim(out)
+        (out / "seed-0000.jsonl").touch()
+
+    with ThreadPoolExecutor(workers) as pool:
+        for attempt in range(60):
+            list(pool.map(begin, [tmp_path / str(attempt)] * workers))  # raises what any of them raised
+
+
+def test_of_two_that_differ_the_first_one_decides(tmp_path):
+    SearchSettings("random").claim(tmp_path)
     with pytest.raises(RunMismatchError, match="its optimizer is 'random'"):
-        SearchSettings("boshnas").claim(out)
+        SearchSettings("boshnas").claim(tmp_path)
+
+
+def test_what_a_killed_process_left_does_not_block_a_folder(tmp_path):
+    (tmp_path / ".settings.json.0123").write_text("half writ")
+    SearchSettings("random").claim(tmp_path)
+    SearchSettings("random").claim(tmp_path)
 
 
 def test_labels_tell_settings_apart():
