@@ -18,7 +18,6 @@ from flexnas_bench.figures.trajectory import draw_trajectories
 from flexnas_bench.searching.analysis import best_so_far, estimate, paired_difference
 from flexnas_bench.searching.runs import write_runs
 from flexnas_bench.searching.seeds import search_seeds
-from flexnas_bench.searching.settings import SearchSettings
 from flexnas_bench.storage import write_checksums
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +44,7 @@ def main() -> None:
         out = ROOT / "runs" / f"quality-{name}"
         if not arguments.resume:
             shutil.rmtree(out, ignore_errors=True)
-        runs += search_seeds(SearchSettings(name), range(SEEDS), BUDGET, out, jobs=arguments.jobs)
+        runs += search_seeds({"optimizer": name, "budget": BUDGET}, range(SEEDS), out, jobs=arguments.jobs)
     rows = [row for run in runs for row in run.rows]
     write_runs(ROOT / "data" / SHIPPED, rows)
     write_checksums(ROOT / "data", [SHIPPED])

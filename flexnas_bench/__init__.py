@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from flexnas_bench.card import ModelCard as ModelCard
     from flexnas_bench.embedding import Embedding as Embedding
     from flexnas_bench.embedding import load_embedding as load_embedding
+    from flexnas_bench.errors import BusyError as BusyError
     from flexnas_bench.errors import FlexnasError as FlexnasError
     from flexnas_bench.errors import InvalidCardError as InvalidCardError
+    from flexnas_bench.errors import InvalidSpaceError as InvalidSpaceError
     from flexnas_bench.errors import NotInSpaceError as NotInSpaceError
     from flexnas_bench.errors import NotMeasuredError as NotMeasuredError
     from flexnas_bench.errors import OptionError as OptionError
     from flexnas_bench.errors import ProposalError as ProposalError
+    from flexnas_bench.errors import ResultConflictError as ResultConflictError
     from flexnas_bench.errors import RunMismatchError as RunMismatchError
     from flexnas_bench.errors import SpaceExhaustedError as SpaceExhaustedError
     from flexnas_bench.errors import SpaceIndexError as SpaceIndexError
@@ -28,22 +31,28 @@ if TYPE_CHECKING:
     from flexnas_bench.optimizers.base import Optimizer as Optimizer
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
     from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
+    from flexnas_bench.published.figures import load_published as load_published
+    from flexnas_bench.results import Training as Training
     from flexnas_bench.searching.runner import search as search
     from flexnas_bench.searching.runs import Run as Run
-    from flexnas_bench.space import DesignSpace as DesignSpace
-    from flexnas_bench.space import load_space as load_space
+    from flexnas_bench.space.base import DesignSpace as DesignSpace
+    from flexnas_bench.space.loading import load_space as load_space
+    from flexnas_bench.store import Store as Store
 
 _NAMES = {
     "benchmark": ("Benchmark", "Result", "load_benchmark"),
     "card": ("ModelCard",),
     "embedding": ("Embedding", "load_embedding"),
     "errors": (
+        "BusyError",
         "FlexnasError",
         "InvalidCardError",
+        "InvalidSpaceError",
         "NotInSpaceError",
         "NotMeasuredError",
         "OptionError",
         "ProposalError",
+        "ResultConflictError",
         "RunMismatchError",
         "SpaceExhaustedError",
         "SpaceIndexError",
@@ -53,9 +62,13 @@ _NAMES = {
     "layer": ("EncoderLayer",),
     "optimizers.base": ("Optimizer",),
     "optimizers.registry": ("make_optimizer", "optimizer_names"),
+    "published.figures": ("load_published",),
+    "results": ("Training",),
     "searching.runner": ("search",),
     "searching.runs": ("Run",),
-    "space": ("DesignSpace", "load_space"),
+    "space.base": ("DesignSpace",),
+    "space.loading": ("load_space",),
+    "store": ("Store",),
 }
 _HOME = {name: f"flexnas_bench.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)

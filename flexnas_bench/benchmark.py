@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
+from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
+import numpy as np
+from numpy.typing import NDArray
 
-from flexnas_bench.card import ModelCard
+from flexnas_bench.card import ModelCard, is_hash
 from flexnas_bench.errors import InvalidCardError, NotMeasuredError, OptionError
 from flexnas_bench.results import (
     ARCHITECTURES,
     DEFAULT_PROTOCOL,
     GLUE8,
+    ORIGINS,
     RESULTS,
     RUNS_TRAINED,
     SCRATCH,
+    expand_protocols,
     training_cost_seconds,
 )
 from flexnas_bench.storage import read_shipped, read_shipped_toml
+from flexnas_bench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Kinds of answer this version can give.
 KINDS = ("table", "auto")
-#: Origins of a trained model's score, in the order in which they are asked.
-ORIGINS = ("measured", "published")
+PROTOCOLS, SOURCES = "protocols.toml", "sources.toml"
+Card = ModelCard | Mapping[str, Any] | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,37 +91,40 @@ class _Setting(NamedTuple):
 class Benchmark:
     """Scores of trained encoders by card, task and protocol. Queries are deterministic lookups.
 
-    Attributes:
+    Args:
+        scores: one dictionary a score, with the columns of `RUNS_TRAINED` and `RESULTS`; of two with the same hash,
+            task, protocol, init, origin and replicate the later one stands.
+        cards: called once, when it is first needed, for the JSON of cards by hash.
         protocols: what is known of every training recipe, by name.
         sources: citation, licence and extent of every source, by key.
     """
 
     def __init__(
         self,
-        architectures: pa.Table,
-        runs: pa.Table,
-        results: pa.Table,
-        protocols: dict[str, Any],
-        sources: dict[str, Any],
+        scores: Iterable[Mapping[str, Any]],
+        cards: Callable[[], Mapping[str, str]],
+        protocols: Mapping[str, Mapping[str, Any]],
+        sources: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        self.protocols = protocols
-        self.sources = sources
-        self._architectures = architectures
-        self._scores: dict[str, dict[_Setting, list[_Score]]] = {}
-        trainings = {row["run_id"]: row for row in runs.to_pylist()}
-        for row in results.to_pylist():
-            training = trainings[row["run_id"]]
-            cost = math.nan
-            if training["pretrain_seconds"] is not None:
-                cost = training_cost_seconds(training["pretrain_seconds"], training["finetune_seconds"])
-            setting = _Setting(row["task"], row["protocol"], row["init"], training["origin"])
-            self._scores.setdefault(row["hash"], {}).setdefault(setting, []).append(
-                _Score(row["replicate"], row["value"], row["metric"], cost, training["source"])
+        self.protocols = dict(protocols)
+        self.sources = dict(sources)
+        self._load_cards = cards
+        self._means: dict[tuple[str, str, str], dict[str, float]] = {}
+        found: dict[str, dict[_Setting, dict[int, _Score]]] = {}
+        for row in scores:
+            cost = training_cost_seconds(row["pretrain_seconds"], row["finetune_seconds"], row["init"])
+            setting = _Setting(row["task"], row["protocol"], row["init"], row["origin"])
+            found.setdefault(row["hash"], {}).setdefault(setting, {})[row["replicate"]] = _Score(
+                row["replicate"], row["value"], row["metric"], cost, row["source"]
             )
+        self._scores: dict[str, dict[_Setting, list[_Score]]] = {
+            digest: {setting: [by[i] for i in sorted(by)] for setting, by in settings.items()}
+            for digest, settings in found.items()
+        }
 
     def query(
         self,
-        card: ModelCard | Mapping[str, Any] | str,
+        card: Card,
         task: str = GLUE8,
         protocol: str | None = None,
         kind: str = "table",
@@ -147,26 +158,101 @@ class Benchmark:
         if seed is not None:
             raise OptionError("seed draws a run from a surrogate, and this version ships none")
         protocol = protocol or DEFAULT_PROTOCOL
-        known = self._scores.get(digest, {})
-        for origin in ORIGINS:
-            setting = _Setting(task, protocol, init, origin)
-            if setting in known:
-                return _summarise(_replicates(known[setting], replicate, digest), setting, digest)
-        raise self._nothing_for(digest, task, protocol, init)
+        setting, scores = _preferred(self._scores.get(digest, {}), task, protocol, init)
+        if not scores:
+            raise self._nothing_for(digest, task, protocol, init)
+        return _summarise(_replicates(scores, replicate, digest), setting, digest)
+
+    def query_many(
+        self, cards: Iterable[Card], task: str = GLUE8, protocol: str | None = None, *, init: str = SCRATCH
+    ) -> NDArray[np.float64]:
+        """The values that `query` has for many cards or hashes, shape `(N,)`, NaN where there is none.
+
+        >>> bench = load_benchmark()
+        >>> bench.query_many([bench.best().card_hash, "0" * 64]).round(2)
+        array([75.13,   nan])
+
+        Raises:
+            InvalidCardError: one of them is neither a card nor a hash.
+            OptionError: no such task or protocol exists at all.
+        """
+        values = self._values(task, protocol or DEFAULT_PROTOCOL, init)
+        if isinstance(cards, str | Mapping):
+            raise InvalidCardError("query_many takes a list of cards or hashes; query takes a single one")
+
+        def value_of(card: Card) -> float:
+            if isinstance(card, str) and card in values:
+                return values[card]
+            return values.get(card.hash if isinstance(card, ModelCard) else _hash_of(card), math.nan)
+
+        return np.fromiter(map(value_of, cards), dtype=np.float64)
+
+    def trajectory(self, card: Card, task: str = GLUE8, curve: str | None = None) -> pd.DataFrame:
+        """A learning curve: the score of a card at every checkpoint of its pre-training, by step count.
+
+        >>> bench = load_benchmark()
+        >>> some = next(bench.hashes("rte", "electra-owt-1m-step-0k"))
+        >>> bench.trajectory(some, "rte")[["pretrain_steps", "value"]].iloc[-1].tolist()
+        []
+
+        Args:
+            card: as for `query`.
+            task: one of `tasks`.
+            curve: name of a family of protocols (`curve` in their descriptions); needed if the card has several.
+
+        Returns:
+            A row a checkpoint: `pretrain_steps` and the fields of its `Result`.
+
+        Raises:
+            NotMeasuredError: the card has no such curve; the text says which ones it has.
+            OptionError: no such task exists.
+        """
+        digest = card.hash if isinstance(card, ModelCard) else _hash_of(card)
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, facts in self.protocols.items():
+            if "curve" in facts and digest in self._values(task, name, SCRATCH):
+                point = {"pretrain_steps": facts["pretraining_steps"]} | asdict(self.query(digest, task, name))
+                found.setdefault(facts["curve"], []).append(point)
+        if curve is None and len(found) == 1:
+            (curve,) = found
+        if curve not in found:
+            raise NotMeasuredError(
+                f"card {digest[:12]}... has no learning curve {curve or 'that is its only one'} of {task}; "
+                f"it has {', '.join(found) or 'none'}"
+            )
+        import pandas as pd
+
+        return pd.DataFrame(found[curve]).sort_values("pretrain_steps", ignore_index=True)
+
+    def to_frame(self, task: str | None = None, protocol: str | None = None) -> pd.DataFrame:
+        """Every score of every training, or those of one task and protocol: a row each, with origin and source.
+
+        Raises:
+            OptionError: no such task or protocol exists at all.
+        """
+        import pandas as pd
+
+        self._check_names(task or GLUE8, protocol or DEFAULT_PROTOCOL)
+        rows = [
+            (digest, *setting, *score)
+            for digest, settings in self._scores.items()
+            for setting, scores in settings.items()
+            if task in (None, setting.task) and protocol in (None, setting.protocol)
+            for score in scores
+        ]
+        return pd.DataFrame(rows, columns=["card_hash", *_Setting._fields, *_Score._fields])
 
     def best(self, task: str = GLUE8, protocol: str | None = None) -> Result:
         """The highest mean score of a task among cards trained from scratch; raises as `query` does."""
-        results = [self.query(digest, task, protocol) for digest in self.hashes(task, protocol)]
-        if not results:
+        values = self._values(task, protocol or DEFAULT_PROTOCOL, SCRATCH)
+        scored = {digest: value for digest, value in values.items() if not math.isnan(value)}
+        if not scored:
             raise NotMeasuredError(f"no card has a {task} score under protocol {protocol or DEFAULT_PROTOCOL}")
-        return max(results, key=lambda result: result.value)
+        return self.query(max(scored, key=scored.__getitem__), task, protocol)
 
     def hashes(self, task: str = GLUE8, protocol: str | None = None) -> Iterator[str]:
         """Hashes of all cards with a score of this task and protocol from scratch, in table order."""
-        protocol = protocol or DEFAULT_PROTOCOL
-        self._check_names(task, protocol)
-        wanted = {_Setting(task, protocol, SCRATCH, origin) for origin in ORIGINS}
-        return (digest for digest, settings in self._scores.items() if not wanted.isdisjoint(settings))
+        return iter(self._values(task, protocol or DEFAULT_PROTOCOL, SCRATCH))
 
     def card(self, digest: str) -> ModelCard:
         """The card of a hash of G1 or of a trained model; raises `NotMeasuredError` for any other."""
@@ -176,14 +262,25 @@ class Benchmark:
         return ModelCard.from_json(text)
 
     @cached_property
-    def _cards(self) -> dict[str, str]:
-        table = self._architectures
-        return dict(zip(table["hash"].to_pylist(), table["card"].to_pylist(), strict=True))
+    def _cards(self) -> Mapping[str, str]:
+        return self._load_cards()
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
         """Tasks with scores: GLUE tasks by name, and `glue8`, the mean of the eight without WNLI."""
         return tuple(sorted({setting.task for settings in self._scores.values() for setting in settings}))
+
+    def _values(self, task: str, protocol: str, init: str) -> dict[str, float]:
+        """What `query` answers for every card that it has an answer for, by hash in table order; made once."""
+        self._check_names(task, protocol)
+        key = (task, protocol, init)
+        if key not in self._means:
+            self._means[key] = {
+                digest: fmean(score.value for score in scores)
+                for digest, settings in self._scores.items()
+                if (scores := _preferred(settings, *key)[1])
+            }
+        return self._means[key]
 
     def _check_names(self, task: str, protocol: str) -> None:
         if task not in self.tasks:
@@ -193,9 +290,11 @@ class Benchmark:
 
     def known(self, digest: str) -> str:
         """What the tables have of a card: protocols, inits, origins and tasks, or `"no scores"`, as a text."""
-        there: dict[tuple[str, str, str], list[str]] = {}
+        there: dict[tuple[str, str, str], set[str]] = {}
         for task, protocol, init, origin in self._scores.get(digest, {}):
-            there.setdefault((protocol, init, origin), []).append(task)
+            curve = self.protocols[protocol].get("curve")
+            name = f"{curve}-step-...k" if curve else protocol
+            there.setdefault((name, init, origin), set()).add(task)
         return (
             "; ".join(
                 f"protocol {protocol}, init {init}, {origin}: {', '.join(sorted(tasks))}"
@@ -216,36 +315,80 @@ class Benchmark:
         )
 
 
-def load_benchmark(name: str = "flexibert") -> Benchmark:
-    """The benchmark over the shipped tables.
+def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> Benchmark:
+    """The benchmark over the shipped tables, and over a user's own results as they are now.
 
     >>> load_benchmark("flexibert").best("glue8").n
     1
 
+    Args:
+        name: `flexibert`.
+        store: folder of a `Store`; its scores lie over the shipped ones.
+
     Raises:
-        OptionError: for another name than `flexibert`.
-        TableCorruptError: a shipped table is not what was shipped.
+        OptionError: for another name, or a store that describes a shipped protocol or source otherwise.
+        RunMismatchError: there is no store in the folder.
+        TableCorruptError: a shipped table, or a part of the store, is not what was written.
     """
     if name.lower() != "flexibert":
         raise OptionError(f"unknown benchmark {name!r}; there is flexibert")
+    protocols, sources = expand_protocols(read_shipped_toml(PROTOCOLS)), read_shipped_toml(SOURCES)
+    if store is None:
+        return Benchmark(_shipped_scores(), _shipped_cards, protocols, sources)
+    own = Store(store)
+    rows = own.rows()
+    cards = {row["hash"]: row["card"] for row in rows}
     return Benchmark(
-        read_shipped("architectures.parquet", ARCHITECTURES),
-        read_shipped("runs_trained.parquet", RUNS_TRAINED),
-        read_shipped("results.parquet", RESULTS),
-        read_shipped_toml("protocols.toml"),
-        read_shipped_toml("sources.toml"),
+        [*_shipped_scores(), *rows],
+        lambda: _shipped_cards() | cards,
+        _described(protocols, own, PROTOCOLS, {row["protocol"] for row in rows}),
+        _described(sources, own, SOURCES, {row["source"] for row in rows}),
     )
+
+
+@cache
+def _shipped_scores() -> list[dict[str, Any]]:
+    trainings = {row["run_id"]: row for row in read_shipped("runs_trained.parquet", RUNS_TRAINED).to_pylist()}
+    return [trainings[row["run_id"]] | row for row in read_shipped("results.parquet", RESULTS).to_pylist()]
+
+
+@cache
+def _shipped_cards() -> dict[str, str]:
+    table = read_shipped("architectures.parquet", ARCHITECTURES)
+    return dict(zip(table["hash"].to_pylist(), table["card"].to_pylist(), strict=True))
+
+
+def _described(shipped: dict[str, Any], store: Store, file: str, used: set[str]) -> dict[str, Any]:
+    """What the shipped file and the store's own say, and of the other names that they are not described."""
+    own = store.described(file)
+    for name in own.keys() & shipped.keys():
+        if own[name] != shipped[name]:
+            raise OptionError(f"{store.folder / file} describes {name} otherwise than flexnas-bench; take another name")
+    missing = f"not described; {store.folder / file} is the place"
+    unknown = {"summary": missing, "citation": missing, "licence": "not stated"}
+    return shipped | {name: unknown | own.get(name, {}) for name in sorted(used | own.keys()) if name not in shipped}
 
 
 def _hash_of(card: Mapping[str, Any] | str) -> str:
     if not isinstance(card, str):
         return ModelCard.from_dict(card).hash
     text = card.strip()
-    if len(text) == 64 and set(text) <= set("0123456789abcdefABCDEF"):
+    if is_hash(text.lower()):
         return text.lower()
     if text.startswith("{"):
         return ModelCard.from_json(text).hash
     raise InvalidCardError(f"{text!r:.80} is neither the JSON of a model card nor a hash of 64 hex digits")
+
+
+def _preferred(
+    settings: Mapping[_Setting, list[_Score]], task: str, protocol: str, init: str
+) -> tuple[_Setting, list[_Score]]:
+    """The scores of a card that count for a question: those of the first origin that has any."""
+    for origin in ORIGINS:
+        setting = _Setting(task, protocol, init, origin)
+        if setting in settings:
+            return setting, settings[setting]
+    return setting, []
 
 
 def _replicates(scores: list[_Score], replicate: int | None, digest: str) -> list[_Score]:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from flexnas_bench.cost import count_flops, count_parameters
 from flexnas_bench.errors import InvalidCardError
 from flexnas_bench.graph import BlockGraph
-from flexnas_bench.layer import EncoderLayer
+from flexnas_bench.layer import MAX_LAYERS, EncoderLayer
 from flexnas_bench.named import NAMED_CARDS
 
 if TYPE_CHECKING:
     import networkx as nx
 
 _LISTS = ("o", "h", "n", "f", "p")
-_SHORT_FORMS = {"L": "LT", "C": "DSC"}
+_HEX_DIGITS = set("0123456789abcdef")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class ModelCard:
     layers: tuple[EncoderLayer, ...]
 
     def __post_init__(self) -> None:
+        if len(self.layers) > MAX_LAYERS:
+            raise InvalidCardError(f"field l: {len(self.layers)} layers are more than {MAX_LAYERS:,}")
         if not self.layers or not all(isinstance(layer, EncoderLayer) for layer in self.layers):
             raise InvalidCardError("field l: a card needs at least one layer, each an EncoderLayer")
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -54,7 +56,7 @@ class ModelCard:
         layers = []
         for j in range(depth):
             try:
-                layers.append(_read_layer(*(values[field][j] for field in _LISTS)))
+                layers.append(EncoderLayer.read(*(values[field][j] for field in _LISTS)))
             except InvalidCardError as error:
                 raise InvalidCardError(f"layer {j + 1}, {error}") from None
         return cls(tuple(layers))
@@ -74,7 +76,7 @@ class ModelCard:
         try:
             return cls.from_dict(NAMED_CARDS[name.lower()])
         except KeyError:
-            raise InvalidCardError(f"no card is named {name!r}; known: {', '.join(NAMED_CARDS)}") from None
+            raise InvalidCardError(f"no card is named {name!r:.80}; known: {', '.join(NAMED_CARDS)}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The paper's dictionary, with the paper's spelling of every value."""
@@ -117,6 +119,11 @@ class ModelCard:
         return BlockGraph.of(self.layers).to_networkx()
 
 
+def is_hash(text: object) -> bool:
+    """Whether a text has the form of a card's hash: 64 hex digits in lower case."""
+    return isinstance(text, str) and len(text) == 64 and set(text) <= _HEX_DIGITS
+
+
 def _check_shape(values: Mapping[str, Any]) -> int:
     """Checks fields and list lengths; returns the depth."""
     fields = {"l", *_LISTS}
@@ -126,23 +133,10 @@ def _check_shape(values: Mapping[str, Any]) -> int:
         raise InvalidCardError(f"field {extra[0]}: unknown; a model card has l, o, h, n, f, p")
     depth = values["l"]
     if type(depth) is not int or depth < 1:
-        raise InvalidCardError(f"field l: {depth!r} is not a positive whole number")
+        raise InvalidCardError(f"field l: {depth!r:.80} is not a positive whole number")
     for field in _LISTS:
         if not isinstance(values[field], list | tuple):
             raise InvalidCardError(f"field {field}: not a list with one entry a layer")
         if len(values[field]) != depth:
             raise InvalidCardError(f"field {field}: {len(values[field])} entries for {depth} layers")
     return depth
-
-
-def _read_layer(operation: Any, hidden: Any, heads: Any, feed_forward: Any, parameter: Any) -> EncoderLayer:
-    if not isinstance(operation, str):
-        raise InvalidCardError(f"field o: {operation!r} is not one of SA, LT, DSC")
-    if not isinstance(feed_forward, list | tuple):
-        raise InvalidCardError(f"field f: {feed_forward!r} is not a list of widths")
-    if isinstance(parameter, str):
-        parameter = int(parameter) if parameter.isdecimal() and len(parameter) < 9 else parameter.upper()
-    elif type(parameter) is not int:
-        raise InvalidCardError(f"field p: {parameter!r} is neither a name nor a kernel size")
-    operation = operation.upper()
-    return EncoderLayer(_SHORT_FORMS.get(operation, operation), parameter, hidden, heads, tuple(feed_forward))

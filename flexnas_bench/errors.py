@@ -13,6 +13,10 @@ class NotInSpaceError(FlexnasError, LookupError):
     """A well-formed card, or a name, lies outside what was asked."""
 
 
+class InvalidSpaceError(FlexnasError, ValueError):
+    """The description of a design space makes no sense; the text names the entry at fault."""
+
+
 class SpaceIndexError(NotInSpaceError, IndexError):
     """A design space has no card of that index."""
 
@@ -42,4 +46,12 @@ class WorkerDiedError(FlexnasError):
 
 
 class RunMismatchError(FlexnasError):
-    """An output folder belongs to another run, or another process is writing to it."""
+    """An output folder belongs to another run, or to something else altogether."""
+
+
+class BusyError(FlexnasError):
+    """Another process is writing there, and went on doing so for longer than one waits."""
+
+
+class ResultConflictError(FlexnasError):
+    """A store already has another value for what it was told."""

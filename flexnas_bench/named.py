@@ -19,6 +19,8 @@ def _stacks(*stacks: tuple[int, str, str | int, int, int, list[int]]) -> dict[st
     return {"l": len(layers), "o": o, "h": h, "n": n, "f": f, "p": p}
 
 
+#: The 12 models that the paper's search begins with (section 4.2).
+PAPER12 = tuple(f"{family}-{shape}" for family in _FAMILIES for shape in _SHAPES)
 #: Card dictionaries by name. A width of 256 goes with four heads and 1024, one of 128 with two and 512.
 NAMED_CARDS: dict[str, dict[str, Any]] = {
     f"{family}-{shape}": _stacks((depth, *operation, hidden, hidden // 64, [hidden * 4]))
@@ -30,11 +32,11 @@ NAMED_CARDS |= {
         (2, "SA", "SDP", 256, 2, [512] * 3),
         (2, "LT", "DCT", 128, 4, [1024]),
     ),
-    "flexibert-mini-without-stacks": _stacks(
+    "flexibert-mini-without-second-order": _stacks(
         (1, "SA", "SDP", 128, 4, [1024]),
         (1, "SA", "WMA", 128, 4, [1024]),
     ),
-    "flexibert-mini-without-heterogeneity": _stacks(
+    "flexibert-mini-without-heteroscedasticity": _stacks(
         (2, "LT", "DCT", 256, 4, [1024] * 3),
         (2, "SA", "SDP", 128, 4, [512] * 3),
     ),

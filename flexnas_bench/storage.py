@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
 from importlib import resources
@@ -15,7 +16,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flexnas_bench.errors import TableCorruptError
+from flexnas_bench.errors import BusyError, TableCorruptError
 
 CHECKSUMS = "CHECKSUMS"
 
@@ -34,6 +35,26 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def exclusive(path: Path, patience: float) -> Iterator[None]:
+    """Holds a lock file, for one process at a time; the system lets go of it when its holder dies.
+
+    Raises:
+        BusyError: another process held it for longer than `patience` seconds.
+    """
+    from filelock import FileLock, Timeout  # asyncio comes with it, which reading does not need
+
+    lock = FileLock(path, timeout=patience)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(f"another process is writing to {path.parent}; try again when it is done") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def table_schema(**columns: str) -> pa.Schema:
     """A schema of columns by kind, `text`, `int` or `real`; a trailing `?` allows nulls."""
     types = {"text": pa.string(), "int": pa.int64(), "real": pa.float64()}
@@ -44,19 +65,32 @@ def table_schema(**columns: str) -> pa.Schema:
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Writes a table atomically; the same table gives the same bytes under the same pyarrow."""
+    write_bytes(path, parquet_bytes(table))
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as the content of a Parquet file."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", compression_level=19)
-    write_bytes(path, buffer.getvalue().to_pybytes())
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content
 
 
-def read_parquet(path: Path, schema: pa.Schema | None = None) -> pa.Table:
+def read_parquet(path: Path, schema: pa.Schema | None = None, content: bytes | None = None) -> pa.Table:
     """Reads a table and, where a schema is given, insists on it.
+
+    Args:
+        path: the file.
+        schema: names, types and nullability of the columns.
+        content: what is in the file, if it has been read already.
 
     Raises:
         TableCorruptError: the file is missing, truncated, no Parquet, or of another schema.
     """
     try:
-        with pq.ParquetFile(path) as file:  # not pq.read_table, which imports pandas
+        with pq.ParquetFile(
+            path if content is None else pa.BufferReader(content)
+        ) as file:  # not pq.read_table, which imports pandas
             table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise TableCorruptError(f"cannot read table {path}: {_first_line(error)}") from None
@@ -95,7 +129,7 @@ def write_checksums(folder: Path, names: Iterable[str]) -> None:
     Lines of other files stay as they are.
     """
     path = folder / CHECKSUMS
-    digests = _parse_checksums(path.read_text(encoding="utf-8")) if path.exists() else {}
+    digests = parse_checksums(path.read_text(encoding="utf-8")) if path.exists() else {}
     digests |= {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
     write_bytes(path, "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
@@ -111,10 +145,11 @@ def _checksums() -> dict[str, str]:
         text = (data_folder() / CHECKSUMS).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise TableCorruptError(f"cannot read the checksums of the shipped tables: {_first_line(error)}") from None
-    return _parse_checksums(text)
+    return parse_checksums(text)
 
 
-def _parse_checksums(text: str) -> dict[str, str]:
+def parse_checksums(text: str) -> dict[str, str]:
+    """SHA-256 by file name, from the lines of a `CHECKSUMS` file."""
     return {name: digest for digest, name in (line.split("  ", 1) for line in text.splitlines() if "  " in line)}
 
 

@@ -55,8 +55,8 @@ def test_parameters_are_those_of_the_modules(index):
     [
         ("bert-mini", 16.6),
         ("flexibert-mini", 16.1),
-        ("flexibert-mini-without-stacks", 7.2),
-        ("flexibert-mini-without-heterogeneity", 20),
+        ("flexibert-mini-without-second-order", 7.2),
+        ("flexibert-mini-without-heteroscedasticity", 20),
         ("flexibert-large", 319),
     ],
 )
@@ -83,7 +83,7 @@ def self_attention_layer(card: ModelCard, n: int) -> None:
             x = x @ torch.empty(x.shape[1], width, device="meta")
 
 
-@pytest.mark.parametrize("name", ["bert-tiny", "bert-mini", "flexibert-mini-without-stacks"])
+@pytest.mark.parametrize("name", ["bert-tiny", "bert-mini", "flexibert-mini-without-second-order"])
 @pytest.mark.parametrize("length", [8, 128])
 def test_flops_of_self_attention_are_those_that_torch_counts(name, length):
     card = ModelCard.named(name)

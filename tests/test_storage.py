@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from flexnas_bench import TableCorruptError, storage
+from flexnas_bench import TableCorruptError, benchmark, storage
 from flexnas_bench.benchmark import load_benchmark
 from flexnas_bench.results import RESULTS
 
@@ -15,11 +15,12 @@ def shipped(tmp_path, monkeypatch):
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(storage, "data_folder", lambda: tmp_path)
-    storage.shipped_path.cache_clear()
-    storage._checksums.cache_clear()
+    caches = (storage.shipped_path, storage._checksums, benchmark._shipped_scores, benchmark._shipped_cards)
+    for cached in caches:
+        cached.cache_clear()
     yield tmp_path
-    storage.shipped_path.cache_clear()
-    storage._checksums.cache_clear()
+    for cached in caches:
+        cached.cache_clear()
 
 
 def test_a_table_round_trips_and_gives_the_same_bytes(tmp_path):

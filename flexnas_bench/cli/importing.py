@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flexnas_bench.cli.output import say
-from flexnas_bench.published import import_published
+from flexnas_bench.published.importer import import_published
 
 import_app = typer.Typer(help="Import figures from elsewhere as tables.")
 
@@ -20,7 +20,7 @@ def _group() -> None:
 
 @import_app.command(epilog="Example: flexnas-bench import published ../shared/published --out data")
 def published(
-    folder: Annotated[Path, typer.Argument(help="Folder with nas_bench_bert_2023/glue_500.csv.")],
+    folder: Annotated[Path, typer.Argument(help="Folder with nas_bench_bert_2023/ and flexibert_2023/.")],
     out: Annotated[Path, typer.Option(help="Folder that the tables are written to.")] = Path("data"),
 ) -> None:
     """Build the shipped tables from published figures; the same figures give the same bytes."""

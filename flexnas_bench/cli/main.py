@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from flexnas_bench.cli.checking import compact, verify
 from flexnas_bench.cli.importing import import_app
-from flexnas_bench.cli.lookup import info, optimizers, query
+from flexnas_bench.cli.info import info
+from flexnas_bench.cli.lookup import optimizers, query
 from flexnas_bench.cli.output import say, say_error
 from flexnas_bench.cli.run import run
 from flexnas_bench.errors import FlexnasError
@@ -47,8 +49,10 @@ def _group(
 for _command, _example in (
     (run, "run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs 2"),
     (query, "query f84bf6d1b795426eb0d3abadad817b2b8ba621fb9e1e1c7297c1e02eb7268fc7 --task rte"),
-    (info, "info flexibert-mini"),
+    (info, "info flexibert-mini --graph flexibert-mini.svg"),
     (optimizers, "optimizers"),
+    (verify, "verify --store my-results"),
+    (compact, "compact my-results"),
 ):
     app.command(epilog=f"Example: flexnas-bench {_example}")(_command)
 app.add_typer(import_app, name="import", epilog="Example: flexnas-bench import published ../shared/published")

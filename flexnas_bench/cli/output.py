@@ -4,13 +4,36 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from flexnas_bench.benchmark import Result
 from flexnas_bench.results import SCRATCH
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", help="Folder of your own results, laid over the shipped ones.")
+]
+
+
+@contextmanager
+def progress_bar(label: str, total: float) -> Iterator[Callable[[int], None] | None]:
+    """A bar on the terminal, nothing where there is none; without an end where the total is infinite."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(label, total=None if math.isinf(total) else total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def say(text: str | Table) -> None:

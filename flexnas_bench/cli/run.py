@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 from typing import Annotated, Any
 
+import numpy as np
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from flexnas_bench.benchmark import Benchmark, Result, load_benchmark
-from flexnas_bench.cli.output import describe, print_json, say, to_json
+from flexnas_bench.benchmark import Result, load_benchmark
+from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, progress_bar, say, to_json
 from flexnas_bench.embedding import OneHot
 from flexnas_bench.errors import OptionError
 from flexnas_bench.optimizers.base import INITIAL
-from flexnas_bench.optimizers.registry import make_optimizer, optimizer_class, optimizer_options
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
-from flexnas_bench.searching.runner import check_coverage
+from flexnas_bench.optimizers.registry import optimizer_class, optimizer_options
+from flexnas_bench.results import GLUE8
+from flexnas_bench.searching.runner import Search, prepare
 from flexnas_bench.searching.runs import RUNS_FILE, Run
 from flexnas_bench.searching.seeds import search_seeds
-from flexnas_bench.searching.settings import SearchSettings
-from flexnas_bench.space import load_space
 from flexnas_bench.storage import write_bytes
 
 PICTURE = "best_so_far.png"
@@ -39,11 +34,16 @@ def run(
     space: Annotated[str, typer.Option(help="Design space: pool, the 491 trained cards, or another.")] = "pool",
     task: Annotated[str, typer.Option(help="Task whose score is maximised.")] = GLUE8,
     protocol: Annotated[str | None, typer.Option(help="Training recipe; the default one if not given.")] = None,
-    budget: Annotated[int, typer.Option(help="Evaluations a seed.")] = 60,
+    budget: Annotated[
+        str, typer.Option(help="Evaluations a seed, or a simulated time of training such as 90m, 12h or 2d.")
+    ] = "60",
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 up.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 1,
     embedding: Annotated[str, typer.Option(help="Vectors that the optimizer sees.")] = OneHot.name,
-    initial: Annotated[int, typer.Option(help="Random cards to begin with.")] = INITIAL,
+    initial: Annotated[
+        str,
+        typer.Option(help="Random cards to begin with, or paper12: the paper's 12 initial models or their nearest."),
+    ] = str(INITIAL),
     option: Annotated[
         list[str] | None, typer.Option(help="An option of the optimizer, as name=value; may be given again.")
     ] = None,
@@ -53,23 +53,33 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs; an interrupted search goes on where it stopped.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    store: StoreOption = None,
+    as_json: Json = False,
 ) -> None:
     """Search a space with an optimizer, and show how good the best card was after every evaluation."""
-    if budget < 1 or seeds < 1 or jobs < 1 or initial < 0:
-        raise OptionError("--budget, --seeds and --jobs must be 1 or more, --initial 0 or more")
-    options = _options(option or [], optimizer_options(optimizer_class(optimizer)))
-    settings = SearchSettings(optimizer, space, task, protocol or DEFAULT_PROTOCOL, embedding, initial, options)
-    bench = load_benchmark()
-    check_coverage(bench, load_space(space), task, protocol)  # before anything is started
-    make_optimizer(optimizer, space, embedding=embedding, initial=initial, **options)
+    if seeds < 1 or jobs < 1:
+        raise OptionError("--seeds and --jobs must be 1 or more")
+    arguments: dict[str, Any] = {
+        "optimizer": optimizer,
+        "space": space,
+        "task": task,
+        "budget": budget,
+        "protocol": protocol,
+        "embedding": embedding,
+        "initial": int(initial) if initial.removeprefix("-").isdecimal() and len(initial) < 16 else initial,
+        "until_converged": until_converged,
+        **_options(option or [], optimizer_options(optimizer_class(optimizer))),
+    }
+    prepared = prepare(load_benchmark(store=store), **arguments)  # before anything is started
+    settings = prepared.settings
     folder = out or Path("runs") / settings.label
-    with _progress_bar(f"{optimizer} on {space}, {task}", seeds * min(budget, load_space(space).size)) as progress:
-        runs = search_seeds(
-            settings, range(seeds), budget, folder, jobs=jobs, until_converged=until_converged, progress=progress
-        )
-    _draw(bench, runs, settings, folder)
-    summary = _summary(bench, runs, settings, folder)
+    total = seeds * min(prepared.budget.evaluations, prepared.space.size)
+    with progress_bar(f"{optimizer} on {settings.space}, {task}", total) as progress:
+        runs = search_seeds(arguments, range(seeds), folder, store=store, jobs=jobs, progress=progress)
+    if not all(run.rows for run in runs):
+        raise OptionError(f"--budget: {budget} are not enough for one evaluation")
+    _draw(prepared, runs, folder)
+    summary = _summary(prepared, runs, folder)
     write_bytes(folder / SUMMARY, to_json(summary).encode())
     if as_json:
         print_json(summary)
@@ -94,32 +104,22 @@ def _options(texts: list[str], known: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value != known[name]}
 
 
-@contextmanager
-def _progress_bar(label: str, total: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar on the terminal, nothing where there is none."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda done: bar.update(task, completed=done)
-
-
-def _draw(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder: Path) -> None:
+def _draw(search: Search, runs: list[Run], folder: Path) -> None:
     import pandas as pd
 
     from flexnas_bench.figures.trajectory import draw_trajectories
 
-    best = bench.best(settings.task, settings.protocol)
+    frame, settings, bench = pd.concat([run.frame for run in runs]), search.settings, search.bench
+    values = bench.query_many(search.space, settings.task, settings.protocol)
+    source = bench.query(frame["card_hash"].iloc[0], settings.task, settings.protocol).source
     draw_trajectories(
-        pd.concat([run.frame for run in runs]),
+        frame,
         folder / PICTURE,
         title=f"{settings.optimizer} on space {settings.space}",
         ylabel=f"best {settings.task} so far (points)",
-        note=f"{best.origin} scores, protocol {best.protocol}: {bench.sources[best.source]['citation']}",
-        optimum=best.value if settings.space == "pool" else None,
+        note=f"{' and '.join(sorted(frame['origin'].unique()))} scores, protocol {settings.protocol}: "
+        f"{bench.sources[source]['citation']}",
+        optimum=float(np.nanmax(values)),
     )
 
 
@@ -128,11 +128,12 @@ def _milestones(longest: int) -> list[int]:
     return sorted({step for step in (10, 20, 40) if step < longest} | {longest})
 
 
-def _summary(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder: Path) -> dict[str, Any]:
+def _summary(search: Search, runs: list[Run], folder: Path) -> dict[str, Any]:
     import pandas as pd
 
     from flexnas_bench.searching.analysis import best_so_far, estimate
 
+    bench, settings, initial = search.bench, search.settings, search.make(0).initial_size
     best = estimate(best_so_far(pd.concat([run.frame for run in runs])).to_numpy())
     rows = [row for run in runs for row in run.rows]
     winner = max(rows, key=lambda row: -math.inf if math.isnan(row["value"]) else row["value"])
@@ -151,7 +152,7 @@ def _summary(bench: Benchmark, runs: list[Run], settings: SearchSettings, folder
         "converged_at": converged,
         "seeds_converged": len(when),
         "converged_at_median": median(when) if when else None,
-        "ask_seconds_mean": fmean([row["ask_seconds"] for row in rows if row["step"] > settings.initial] or [0.0]),
+        "ask_seconds_mean": fmean([row["ask_seconds"] for row in rows if row["step"] > initial] or [0.0]),
         "runs": str(folder / RUNS_FILE),
         "picture": str(folder / PICTURE),
     }

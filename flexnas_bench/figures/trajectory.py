@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from textwrap import fill
@@ -12,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from flexnas_bench.figures.saving import save_figure
 from flexnas_bench.searching.analysis import best_so_far, estimate
-from flexnas_bench.storage import write_bytes
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
 
@@ -21,7 +20,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#
 def draw_trajectories(
     frame: pd.DataFrame, path: Path, *, title: str, ylabel: str, note: str, optimum: float | None = None
 ) -> None:
-    """Draws runs of one or more optimizers into a PNG: raw runs thin, means thick, 90 % intervals shaded.
+    """Draws runs of one or more optimizers into a picture: raw runs thin, means thick, 90 % intervals shaded.
 
     The axis begins under the worst run after a sixth of the evaluations; what lies lower, at the start, is cut off.
 
@@ -52,9 +51,7 @@ def draw_trajectories(
     axes.grid(axis="y", alpha=0.25)
     axes.legend(loc="lower right", frameon=False)
     figure.supxlabel(fill(note, 120), fontsize=7, color="0.35")
-    picture = BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})
-    write_bytes(path, picture.getvalue())
+    save_figure(figure, path)
 
 
 def _draw_one(axes: Axes, best: pd.DataFrame, name: str, colour: str) -> None:

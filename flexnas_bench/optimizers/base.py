@@ -12,6 +12,7 @@ import numpy as np
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding import Embedding, OneHot, check_embedding, load_embedding
 from flexnas_bench.errors import OptionError, ProposalError, SpaceExhaustedError
+from flexnas_bench.named import PAPER12
 from flexnas_bench.space import DesignSpace
 
 #: Cards that an optimizer draws before it proposes, unless told otherwise.
@@ -36,7 +37,8 @@ class Optimizer(ABC):
         space: the design space to search.
         seed: whole number, 0 or more; the same seed gives the same proposals.
         embedding: vectors of cards, or the name of an embedding; for optimizers that use vectors.
-        initial: cards to begin with, or how many to draw; `None` draws 10.
+        initial: cards to begin with, how many to draw, or `"paper12"`, the paper's 12 initial models (section 4.2)
+            or, in a listed space, the cards nearest to them; `None` draws 10.
     """
 
     def __init__(
@@ -45,14 +47,14 @@ class Optimizer(ABC):
         *,
         seed: int = 0,
         embedding: Embedding | str = OneHot.name,
-        initial: Sequence[ModelCard] | int | None = None,
+        initial: Sequence[ModelCard] | int | str | None = None,
     ) -> None:
-        if seed < 0:
-            raise OptionError(f"seed: {seed} is negative")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise OptionError(f"seed: {seed!r:.80} is not a whole number, 0 or more")
         if isinstance(embedding, str):
             check_embedding(embedding)
         self.space = space
-        self.seed = seed
+        self.seed = int(seed)
         self.indices: list[int] = []  # of the cards told, in that order
         self.values: list[float] = []
         self._embedding = embedding
@@ -159,9 +161,14 @@ class Optimizer(ABC):
                 drawn[i] = None
         return list(drawn)
 
-    def _initial_indices(self, initial: Sequence[ModelCard] | int) -> list[int]:
-        if not isinstance(initial, int):
+    def _initial_indices(self, initial: Sequence[ModelCard] | int | str) -> list[int]:
+        if isinstance(initial, str) and initial == "paper12":
+            cards: list[ModelCard] = []
+            for name in PAPER12:
+                cards.append(self.space.nearest(ModelCard.named(name), excluded=cards))
+            initial = cards
+        if isinstance(initial, list | tuple) and all(isinstance(card, ModelCard) for card in initial):
             return list(dict.fromkeys(self.space.index(card) for card in initial))
-        if initial < 0:
-            raise OptionError(f"initial: {initial} cards to begin with")
+        if isinstance(initial, bool) or not isinstance(initial, int) or initial < 0:
+            raise OptionError(f"initial: {initial!r:.80} is neither a number, paper12, nor a list of model cards")
         return self.draw_unseen(initial, np.random.default_rng([self.seed, _INITIAL_STREAM]))

@@ -31,15 +31,16 @@ def optimizer_names() -> list[str]:
 
 
 def optimizer_class(name: str) -> type[Optimizer]:
-    """The class behind a name.
+    """The class behind a name, or behind `module:Class` of whatever can be imported.
 
     Raises:
         OptionError: the name is unknown, or what it names cannot be loaded or is no optimizer.
     """
-    if name not in _entries():
-        raise OptionError(f"unknown optimizer {name!r}; installed: {', '.join(optimizer_names())}")
+    entry = EntryPoint(name, name, GROUP) if ":" in name else _entries().get(name)
+    if entry is None:
+        raise OptionError(f"unknown optimizer {name!r:.80}; installed: {', '.join(optimizer_names())}, or module:Class")
     try:
-        found = _entries()[name].load()
+        found = entry.load()
     except Exception as error:
         raise OptionError(f"optimizer {name} cannot be loaded: {error}") from error
     if not (inspect.isclass(found) and issubclass(found, Optimizer)):

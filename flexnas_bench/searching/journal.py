@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType, UnionType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from flexnas_bench.errors import RunMismatchError, TableCorruptError
+from flexnas_bench.errors import TableCorruptError
+from flexnas_bench.storage import exclusive
 
 _NUMBER = int | float
 _FIELDS: dict[str, type | UnionType] = {
@@ -35,7 +35,7 @@ class Journal:
         patience: seconds to wait for another process to finish with it.
 
     Raises:
-        RunMismatchError: another process holds the journal.
+        BusyError: another process holds the journal.
         TableCorruptError: a line other than an unfinished last one is no record.
     """
 
@@ -43,30 +43,23 @@ class Journal:
         self.path = path
         self.records: list[dict[str, Any]] = []
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=patience)
+        self._patience = patience
+        self._held = ExitStack()
 
     def __enter__(self) -> Journal:
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise RunMismatchError(f"another process is writing to {self.path}") from None
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(exclusive(self.path.with_name(f".{self.path.name}.lock"), self._patience))
             self.path.touch()
             self.records = read_records(self.path)
-            self._file = self.path.open("ab")
+            self._file = stack.enter_context(self.path.open("ab"))
             self._file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._held = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._file.close()
-        finally:
-            self._lock.release()
+        self._held.close()
 
     def append(self, record: dict[str, Any]) -> None:
         """Writes one record through to the disk."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from flexnas_bench.errors import NotMeasuredError, OptionError, TableCorruptErro
 from flexnas_bench.optimizers.base import INITIAL, Optimizer
 from flexnas_bench.optimizers.registry import make_optimizer
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
+from flexnas_bench.searching.budget import Budget
 from flexnas_bench.searching.convergence import converged_at
 from flexnas_bench.searching.journal import Journal, journal_path, journals, read_records
 from flexnas_bench.searching.runs import RUNS_FILE, Run, make_rows, write_runs
@@ -30,13 +32,13 @@ def search(
     optimizer: str | type[Optimizer],
     space: DesignSpace | str = "pool",
     task: str = GLUE8,
-    budget: int = 60,
+    budget: int | str = 60,
     seed: int = 0,
     out: Path | str | None = None,
     *,
     protocol: str | None = None,
     embedding: str = OneHot.name,
-    initial: int | Sequence[ModelCard] | None = None,
+    initial: int | str | Sequence[ModelCard] | None = None,
     until_converged: bool = False,
     **options: Any,
 ) -> Run:
@@ -48,80 +50,163 @@ def search(
 
     Args:
         bench: who answers.
-        optimizer: a name of `optimizer_names()`, or a subclass of `Optimizer`.
-        space: a design space or its name.
+        optimizer: a name of `optimizer_names()`, `"module:Class"`, or a subclass of `Optimizer`.
+        space: a design space, or what `load_space` takes.
         task: task whose score is maximised.
-        budget: number of evaluations; a space with fewer cards ends the search sooner.
+        budget: number of evaluations, or a simulated time such as `"12h"` (see `Budget`); a space with fewer cards
+            ends the search sooner.
         seed: the same seed gives the same run.
         out: a folder for the journal and, at the end, `runs.parquet` with all seeds that have a journal there; a
             search that was interrupted goes on where it stopped.
         protocol: training recipe; `None` is the benchmark's default.
         embedding: name of an embedding.
-        initial: cards to begin with, or how many to draw; `None` draws 10.
+        initial: cards to begin with, how many to draw, or `"paper12"`; `None` draws 10.
         until_converged: stop as soon as the criterion of section 4.1 is met.
         **options: the optimizer's own options.
 
     Raises:
         NotMeasuredError: the benchmark does not know every card of the space.
-        RunMismatchError: `out` belongs to another search, or another process is writing to it.
+        RunMismatchError: `out` belongs to another search.
+        BusyError: another process is writing to it.
         OptionError: a setting that makes no sense.
     """
-    initial = INITIAL if initial is None else initial
-    run = run_seed(
-        bench, optimizer, space, task, budget, seed, out,
-        protocol=protocol, embedding=embedding, initial=initial, until_converged=until_converged, options=options,
+    prepared = prepare(
+        bench, optimizer, space, task, budget,
+        protocol=protocol, embedding=embedding, initial=initial, until_converged=until_converged, **options,
     )  # fmt: skip
+    run = prepared.run(seed, Path(out) if out is not None else None)
     if out is not None:
         collect(Path(out))
     return run
 
 
-def run_seed(
+def prepare(
     bench: Benchmark,
     optimizer: str | type[Optimizer],
-    space: DesignSpace | str,
-    task: str,
-    budget: int,
-    seed: int,
-    out: Path | str | None,
+    space: DesignSpace | str = "pool",
+    task: str = GLUE8,
+    budget: int | str = 60,
     *,
-    protocol: str | None,
-    embedding: str,
-    initial: int | Sequence[ModelCard],
-    until_converged: bool,
-    options: Mapping[str, Any],
-) -> Run:
-    """What `search` does, less the table at the end: one seed of perhaps many in a folder."""
-    if budget < 1:
-        raise OptionError(f"budget: {budget} evaluations; it must be 1 or more")
+    protocol: str | None = None,
+    embedding: str = OneHot.name,
+    initial: int | str | Sequence[ModelCard] | None = None,
+    until_converged: bool = False,
+    **options: Any,
+) -> Search:
+    """A search with everything checked, ready for any seed; arguments and errors are those of `search`."""
     space = load_space(space) if isinstance(space, str) else space
     protocol = protocol or DEFAULT_PROTOCOL
+    initial = INITIAL if initial is None else initial
     check_coverage(bench, space, task, protocol)
-    proposer = make_optimizer(optimizer, space, seed=seed, embedding=embedding, initial=initial, **options)
-    name = optimizer if isinstance(optimizer, str) else optimizer.__name__
-    journal: AbstractContextManager[Journal | None] = nullcontext()
-    if out is not None:
-        start = initial if isinstance(initial, int) else [card.hash for card in initial]
-        SearchSettings(name, space.name, task, protocol, embedding, start, dict(options)).claim(Path(out))
-        journal = Journal(journal_path(Path(out), seed))
-    with journal as opened:
-        written = iter(opened.records[:budget] if opened else [])
-        records: list[dict[str, Any]] = []
-        while len(records) < min(budget, space.size) and not (until_converged and _converged(proposer)):
-            record = next(written, None)
-            if record is not None:
-                _replay(proposer, record, bench, task, protocol)
-            else:
-                record = {"step": len(records) + 1} | _evaluate(proposer, bench, task, protocol)
-                if opened:
-                    opened.append(record)
-            records.append(record)
-    winner = max((r for r in records if r["value"] is not None), key=lambda r: r["value"], default=None)
-    return Run(
-        rows=make_rows(records, name, seed),
-        best_card=space[winner["index"]] if winner else None,
-        converged_at=_converged(proposer),
+
+    def make(seed: int) -> Optimizer:
+        return make_optimizer(optimizer, space, seed=seed, embedding=embedding, initial=initial, **options)
+
+    make(0)
+    settings = SearchSettings(
+        optimizer=optimizer if isinstance(optimizer, str) else optimizer.__name__,
+        space=space.name,
+        space_digest=space.digest,
+        task=task,
+        protocol=protocol,
+        embedding=embedding,
+        initial=initial if isinstance(initial, int | str) else [card.hash for card in initial],
+        options=options,
     )
+    return Search(settings, bench, space, make, Budget.read(budget), until_converged)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, ready to be run with any seed; made by `prepare`.
+
+    Attributes:
+        settings: what decides its proposals, by name.
+        bench: who answers.
+        space: where it searches.
+        make: makes its optimizer for a seed.
+        budget: how long it may go on.
+        until_converged: whether it stops as soon as the criterion of section 4.1 is met.
+    """
+
+    settings: SearchSettings
+    bench: Benchmark
+    space: DesignSpace
+    make: Callable[[int], Optimizer]
+    budget: Budget
+    until_converged: bool = False
+
+    def run(self, seed: int, out: Path | None = None) -> Run:
+        """Runs one seed, of perhaps many in a folder; raises as `search` does."""
+        proposer = self.make(seed)
+        journal: AbstractContextManager[Journal | None] = nullcontext()
+        if out is not None:
+            self.settings.claim(out)
+            journal = Journal(journal_path(out, seed))
+        with journal as opened:
+            written = iter(opened.records[:] if opened else [])
+            records: list[dict[str, Any]] = []
+            spent = 0.0
+            while len(records) < min(self.budget.evaluations, self.space.size) and not self._stops(proposer):
+                record = next(written, None)
+                replayed = record is not None
+                if record is None:
+                    record = {"step": len(records) + 1} | self._evaluate(proposer)
+                else:
+                    self._replay(proposer, record)
+                spent += self._cost(record)
+                if spent > self.budget.seconds:
+                    break
+                if opened and not replayed:
+                    opened.append(record)
+                records.append(record)
+        winner = max((r for r in records if r["value"] is not None), key=lambda r: r["value"], default=None)
+        return Run(
+            rows=make_rows(records, self.settings.optimizer, seed),
+            best_card=self.space[winner["index"]] if winner else None,
+            converged_at=_converged([record["value"] for record in records], proposer),
+        )
+
+    def _stops(self, proposer: Optimizer) -> bool:
+        return self.until_converged and _converged(proposer.values, proposer) is not None
+
+    def _cost(self, record: dict[str, Any]) -> float:
+        """Simulated seconds of an evaluation; 0 where nobody counts them."""
+        if self.budget.seconds == math.inf:
+            return 0.0
+        if record["cost_seconds"] is None:
+            raise OptionError(
+                f"budget: the cost of card {record['card_hash'][:12]}... is not known under protocol "
+                f"{self.settings.protocol}; give a number of evaluations"
+            )
+        return float(record["cost_seconds"])
+
+    def _evaluate(self, proposer: Optimizer) -> dict[str, Any]:
+        """One step of the loop, as a journal record."""
+        started = time.perf_counter()
+        (card,) = proposer.ask()
+        ask_seconds = time.perf_counter() - started
+        result = self.bench.query(card, self.settings.task, self.settings.protocol)
+        proposer.tell([card], [result.value])
+        return {
+            "index": proposer.indices[-1],
+            "card_hash": card.hash,
+            "value": _or_null(result.value),
+            "cost_seconds": _or_null(result.cost_seconds),
+            "ask_seconds": round(ask_seconds, 6),
+            "origin": result.origin,
+        }
+
+    def _replay(self, proposer: Optimizer, record: dict[str, Any]) -> None:
+        """Tells an optimizer again what it was told before the search was interrupted, if it still is true."""
+        card = self.space[record["index"]] if 0 <= record["index"] < self.space.size else None
+        if card is None or card.hash != record["card_hash"]:
+            raise TableCorruptError(f"a journal names a card that {self.space!r} does not have: {record!r:.120}")
+        if record["value"] != _or_null(self.bench.query(card, self.settings.task, self.settings.protocol).value):
+            raise TableCorruptError(
+                f"a journal has another value at step {record['step']} than the table: {record!r:.120}"
+            )
+        proposer.tell([card], [math.nan if record["value"] is None else record["value"]])
 
 
 def collect(out: Path) -> None:
@@ -141,37 +226,10 @@ def check_coverage(bench: Benchmark, space: DesignSpace, task: str, protocol: st
         )
 
 
-def _evaluate(proposer: Optimizer, bench: Benchmark, task: str, protocol: str | None) -> dict[str, Any]:
-    """One step of the loop, as a journal record."""
-    started = time.perf_counter()
-    (card,) = proposer.ask()
-    ask_seconds = time.perf_counter() - started
-    result = bench.query(card, task, protocol)
-    proposer.tell([card], [result.value])
-    return {
-        "index": proposer.indices[-1],
-        "card_hash": card.hash,
-        "value": _or_null(result.value),
-        "cost_seconds": _or_null(result.cost_seconds),
-        "ask_seconds": round(ask_seconds, 6),
-        "origin": result.origin,
-    }
-
-
 def _or_null(number: float) -> float | None:
     """A number as JSON can have it: null for NaN."""
     return None if math.isnan(number) else number
 
 
-def _replay(proposer: Optimizer, record: dict[str, Any], bench: Benchmark, task: str, protocol: str) -> None:
-    """Tells an optimizer again what it was told before the search was interrupted, if it still is true."""
-    card = proposer.space[record["index"]] if 0 <= record["index"] < proposer.space.size else None
-    if card is None or card.hash != record["card_hash"]:
-        raise TableCorruptError(f"a journal names a card that {proposer.space!r} does not have: {record!r:.120}")
-    if record["value"] != _or_null(bench.query(card, task, protocol).value):
-        raise TableCorruptError(f"a journal has another value at step {record['step']} than the table: {record!r:.120}")
-    proposer.tell([card], [math.nan if record["value"] is None else record["value"]])
-
-
-def _converged(proposer: Optimizer) -> int | None:
-    return converged_at(proposer.values, proposer.initial_size)
+def _converged(values: Sequence[float | None], proposer: Optimizer) -> int | None:
+    return converged_at([math.nan if value is None else value for value in values], proposer.initial_size)

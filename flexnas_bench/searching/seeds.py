@@ -6,29 +6,28 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from flexnas_bench.benchmark import load_benchmark
 from flexnas_bench.errors import OptionError, WorkerDiedError
 from flexnas_bench.searching.journal import count_records, journal_path
-from flexnas_bench.searching.runner import collect, run_seed
+from flexnas_bench.searching.runner import collect, prepare
 from flexnas_bench.searching.runs import Run
-from flexnas_bench.searching.settings import SearchSettings
 
 _POLL_SECONDS = 0.2
 
 
 def search_seeds(
-    settings: SearchSettings,
+    arguments: Mapping[str, Any],
     seeds: Sequence[int],
-    budget: int,
     out: Path,
     *,
+    store: Path | None = None,
     jobs: int = 1,
-    until_converged: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Run]:
     """Runs one search with several seeds and writes `out/runs.parquet`, as `search` does with one.
@@ -37,12 +36,11 @@ def search_seeds(
     result does not depend on `jobs`.
 
     Args:
-        settings: what to search with.
+        arguments: of `search`, but for `bench`, `seed` and `out`; names and numbers only.
         seeds: one run each.
-        budget: evaluations a run.
         out: folder of the journals and the table.
+        store: a user's own results, over the shipped ones.
         jobs: processes.
-        until_converged: see `search`.
         progress: told from time to time how many evaluations are done, all seeds together.
 
     Returns:
@@ -53,12 +51,12 @@ def search_seeds(
     """
     if jobs < 1 or not seeds:
         raise OptionError(f"{jobs} jobs and {len(seeds)} seeds; there must be 1 or more of each")
-    settings.claim(out)
+    prepare(load_benchmark(store=store), **arguments).settings.claim(out)
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
     others = set(multiprocessing.active_children())
     executor = ProcessPoolExecutor(min(jobs, len(seeds)), context, _start_worker)
     try:
-        futures = [executor.submit(_one_seed, settings, seed, budget, out, until_converged) for seed in seeds]
+        futures = [executor.submit(_one_seed, arguments, store, seed, out) for seed in seeds]
         for _ in _poll(futures):
             if progress:
                 progress(sum(count_records(journal_path(out, seed)) for seed in seeds))
@@ -87,22 +85,8 @@ def _poll(futures: Sequence[Future[Run]]) -> Iterator[None]:
         yield
 
 
-def _one_seed(settings: SearchSettings, seed: int, budget: int, out: Path, until_converged: bool) -> Run:
-    bench, initial = load_benchmark(), settings.initial
-    return run_seed(
-        bench,
-        settings.optimizer,
-        settings.space,
-        settings.task,
-        budget,
-        seed,
-        out,
-        protocol=settings.protocol,
-        embedding=settings.embedding,
-        initial=initial if isinstance(initial, int) else [bench.card(digest) for digest in initial],
-        until_converged=until_converged,
-        options=settings.options,
-    )
+def _one_seed(arguments: Mapping[str, Any], store: Path | None, seed: int, out: Path) -> Run:
+    return prepare(load_benchmark(store=store), **arguments).run(seed, out)
 
 
 def _start_worker() -> None:

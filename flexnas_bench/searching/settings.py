@@ -9,13 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from flexnas_bench.embedding import OneHot
 from flexnas_bench.errors import RunMismatchError
 from flexnas_bench.optimizers.base import INITIAL
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
-from flexnas_bench.storage import write_bytes
+from flexnas_bench.storage import exclusive, write_bytes
 
 SETTINGS_FILE = "settings.json"
 
@@ -25,13 +23,14 @@ class SearchSettings:
     """Settings of a search, the same for all its seeds.
 
     Attributes:
-        optimizer: name of an installed optimizer.
-        space: name of a design space.
+        optimizer: name of an installed optimizer, or `module:Class`.
+        space: name of the design space.
         task: task whose score is maximised.
         protocol: training recipe.
         embedding: name of an embedding, for optimizers that use one.
-        initial: how many cards to draw before the optimizer proposes, or their hashes.
+        initial: how many cards to draw before the optimizer proposes, the name of a starting set, or their hashes.
         options: the optimizer's own options, where they differ from their defaults.
+        space_digest: of what the space consists of, so that two of one name are told apart.
         version: of flexnas-bench.
     """
 
@@ -40,15 +39,16 @@ class SearchSettings:
     task: str = GLUE8
     protocol: str = DEFAULT_PROTOCOL
     embedding: str = OneHot.name
-    initial: int | list[str] = INITIAL
+    initial: int | str | list[str] = INITIAL
     options: dict[str, Any] = field(default_factory=dict)
+    space_digest: str = ""
     version: str = field(default_factory=lambda: version("flexnas-bench"))
 
     @property
     def label(self) -> str:
         """A short name for a folder: what is searched, and a digest of all that is not as usual."""
-        usual = SearchSettings(self.optimizer, self.space, self.task)
-        name = f"{self.optimizer}-{self.space}-{self.task}"
+        usual = SearchSettings(self.optimizer, self.space, self.task, space_digest=self.space_digest)
+        name = f"{self.optimizer}-{self.space}-{self.task}".replace(":", "-").replace("/", "-")
         return name if self == usual else f"{name}-{sha256(self._json().encode()).hexdigest()[:8]}"
 
     def claim(self, out: Path) -> None:
@@ -66,7 +66,9 @@ class SearchSettings:
             if occupied:
                 raise RunMismatchError(f"{out} is not empty and holds no search; name another folder with --out")
             out.mkdir(parents=True, exist_ok=True)
-            with FileLock(out / f".{SETTINGS_FILE}.lock"):  # two that begin together: the first one decides
+            with exclusive(
+                out / f".{SETTINGS_FILE}.lock", patience=30.0
+            ):  # two that begin together: the first one decides
                 if not path.exists():
                     write_bytes(path, self._json().encode())
         self._compare(path)

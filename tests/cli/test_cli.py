@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from flexnas_bench import ModelCard, search, storage
 from flexnas_bench.cli.main import run_app
 from flexnas_bench.optimizers import registry
+from flexnas_bench.results import GLUE_METRICS
 from flexnas_bench.searching.journal import Journal, journal_path
 from flexnas_bench.searching.runs import read_runs
 from tests.conftest import any_cards
@@ -42,20 +43,41 @@ def test_query_says_score_origin_protocol_and_source(flexnas, bench):
     assert answer["card_hash"] == best.card_hash
 
 
-def test_info_of_the_benchmark_and_of_a_card(flexnas, bench):
-    code, out, _ = flexnas("info", "--json")
-    facts = json.loads(out)
+def test_info_of_the_benchmark(flexnas):
+    facts = json.loads(flexnas("info", "--json")[1])
+    assert (facts["trainings"], facts["cards_trained"], facts["scores"]) == (795, 501, 7_075)
+    assert facts["best"]["value"] == 75.13
+    assert facts["spaces"]["g3"] == 3_317_817_600
+    assert facts["protocols"]["electra-owt-100k"]["trainings"] == 500
+    assert facts["protocols"]["electra-owt-1m-step-950k"]["cards"] == 15
+    assert "CC BY 4.0" in facts["sources"]["nas-bench-bert-2023"]["licence"]
+    code, out, _ = flexnas("info")
     assert code == 0
-    assert facts["trained cards"] == "491 (500 trainings)"
-    assert facts["spaces"]["g3"] == "3,317,817,600 cards"
-    assert "CC BY 4.0" in facts["sources"]["nas-bench-bert-2023"]
+    for text in ("15 cards at 19 step counts", "table3: FlexiBERT-Mini", "Tuli", "licence: CC BY 4.0", "bert-tiny"):
+        assert text in out
+
+
+def test_info_of_a_card(flexnas, bench):
     code, out, _ = flexnas("info", "flexibert-mini")
     assert code == 0
-    assert "scores: no scores" in out
+    assert "scores: no scores" not in out  # the early run has it, on a scale of its own
+    assert "flexibert-2021-early" in out
     assert ModelCard.named("flexibert-mini").hash in out
-    code, out, _ = flexnas("info", bench.best().card_hash, "--json")
-    assert json.loads(out)["in spaces"] == "g2, g3, pool"
-    assert len(json.loads(out)["scores"]) == 9
+    assert "scores: no scores" in flexnas("info", "bert-2-256")[1]
+    facts = json.loads(flexnas("info", bench.best().card_hash, "--json")[1])
+    assert facts["spaces"] == ["g2", "g3", "pool"]
+    assert facts["parameters"] == bench.card(facts["hash"]).parameters
+    assert {score["task"] for score in facts["scores"]} == {*GLUE_METRICS, "glue8"}
+    curved = next(bench.hashes("rte", "electra-owt-1m-step-0k"))
+    assert "learning curve electra-owt-1m: 19 checkpoints" in flexnas("info", curved)[1]
+
+
+def test_info_draws_the_graph(flexnas, tmp_path):
+    picture = tmp_path / "mini.svg"
+    code, out, _ = flexnas("info", "flexibert-mini", "--graph", picture)
+    assert code == 0
+    assert str(picture) in out
+    assert picture.read_text().count(">layer ") == 4
 
 
 def test_optimizers_are_listed_with_their_options(flexnas):
@@ -137,10 +159,21 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
         (["run", "--space", "g1"], "only 8 of the 9,312"),
         (["run", "--task", "squad"], "unknown task"),
         (["run", "--embedding", "word2vec"], "unknown embedding"),
-        (["run", "--budget", "-1"], "--budget"),
+        (["run", "--budget", "-1"], "budget: '-1' is neither"),
+        (["run", "--budget", "0h"], "budget: '0h' is neither"),
         (["run", "--seeds", "0"], "--seeds"),
         (["run", "--jobs", "0"], "--jobs"),
-        (["run", "--initial", "-2"], "--initial"),
+        (["run", "--initial", "-2"], "initial: -2 is neither"),
+        (["run", "--initial", "paper13"], "initial: 'paper13' is neither"),
+        (["run", "--store", "nowhere"], "there is no store at nowhere"),
+        (["run", "--space", "nowhere.toml"], "cannot read space nowhere.toml"),
+        (["run", "--optimizer", "no.such:Thing"], "cannot be loaded"),
+        (["run", "--optimizer", "json:loads"], "not a subclass of Optimizer"),
+        (["info", "--graph", "x.svg"], "name one"),
+        (["info", "bert-tiny", "--graph", "x.gif"], "a picture is one of"),
+        (["verify", "--data", "nowhere"], "there is no folder nowhere"),
+        (["verify", "--store", "nowhere"], "there is no store at nowhere"),
+        (["compact", "nowhere"], "there is no store at nowhere"),
         (["run", "--option", "k1"], "name=value"),
         (["run", "--option", "k9=1"], "unknown option 'k9'"),
         (["run", "--option", "k1=high"], "not of the kind"),
@@ -177,7 +210,7 @@ def test_no_card_ends_in_a_traceback(card):
         assert run_app([command, "--json", "--", text]) in (0, 2)
 
 
-@pytest.mark.parametrize("command", ["run", "query", "info", "optimizers", "import"])
+@pytest.mark.parametrize("command", ["run", "query", "info", "optimizers", "verify", "compact", "import"])
 def test_every_command_has_help(flexnas, command):
     code, out, _ = flexnas(command, "--help")
     assert code == 0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flexnas_bench import RunMismatchError, TableCorruptError
+from flexnas_bench import BusyError, TableCorruptError
 from flexnas_bench.searching.journal import Journal, count_records, journal_path, journals, read_records
 
 
@@ -85,7 +85,7 @@ def test_one_process_at_a_time(tmp_path):
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout.readline() == "open\n"
-        with pytest.raises(RunMismatchError, match="another process"), Journal(path, patience=0.1):
+        with pytest.raises(BusyError, match="another process"), Journal(path, patience=0.1):
             pass
     finally:
         other.kill()

@@ -14,7 +14,6 @@ from flexnas_bench import NotMeasuredError, OptionError, WorkerDiedError, search
 from flexnas_bench.searching.journal import count_records, journal_path
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
 from flexnas_bench.searching.seeds import search_seeds
-from flexnas_bench.searching.settings import SearchSettings
 
 
 def repeatable(frame):
@@ -22,10 +21,10 @@ def repeatable(frame):
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes(bench, tmp_path):
-    settings = SearchSettings("boshnas", options={"k1": 0.2})
+    arguments = {"optimizer": "boshnas", "k1": 0.2, "budget": 13}
     heard = []
-    runs = search_seeds(settings, range(3), 13, tmp_path / "two", jobs=2, progress=heard.append)
-    search_seeds(settings, range(3), 13, tmp_path / "one", jobs=1)
+    runs = search_seeds(arguments, range(3), tmp_path / "two", jobs=2, progress=heard.append)
+    search_seeds(arguments, range(3), tmp_path / "one", jobs=1)
     two, one = (read_runs(tmp_path / name / RUNS_FILE) for name in ("two", "one"))
     here = pd.concat([search(bench, "boshnas", budget=13, seed=seed, k1=0.2).frame for seed in range(3)])
     pd.testing.assert_frame_equal(repeatable(two), repeatable(one))
@@ -36,21 +35,21 @@ def test_the_result_does_not_depend_on_the_number_of_processes(bench, tmp_path):
 
 
 def test_more_seeds_and_a_larger_budget_build_on_what_is_there(tmp_path):
-    settings = SearchSettings("random")
-    search_seeds(settings, [0], 5, tmp_path / "run")
+    arguments = {"optimizer": "random"}
+    search_seeds(arguments | {"budget": 5}, [0], tmp_path / "run")
     before = journal_path(tmp_path / "run", 0).read_bytes()
-    search_seeds(settings, [0, 1], 8, tmp_path / "run")
+    search_seeds(arguments | {"budget": 8}, [0, 1], tmp_path / "run")
     assert journal_path(tmp_path / "run", 0).read_bytes().startswith(before)
     assert len(read_runs(tmp_path / "run" / RUNS_FILE)) == 16
 
 
 def test_errors_of_a_worker_arrive(tmp_path):
     with pytest.raises(NotMeasuredError):
-        search_seeds(SearchSettings("random", space="g1"), range(2), 5, tmp_path / "run", jobs=2)
+        search_seeds({"optimizer": "random", "space": "g1"}, range(2), tmp_path / "run", jobs=2)
     with pytest.raises(OptionError):
-        search_seeds(SearchSettings("random"), [], 5, tmp_path / "run")
+        search_seeds({"optimizer": "random"}, [], tmp_path / "run")
     with pytest.raises(OptionError):
-        search_seeds(SearchSettings("random"), [1], 5, tmp_path / "run", jobs=0)
+        search_seeds({"optimizer": "random"}, [1], tmp_path / "run", jobs=0)
 
 
 def test_a_worker_that_is_killed_is_one_clear_error(tmp_path):
@@ -63,7 +62,7 @@ def test_a_worker_that_is_killed_is_one_clear_error(tmp_path):
     bystander.start()
     try:
         with pytest.raises(WorkerDiedError, match="run again"):
-            search_seeds(SearchSettings("boshnas"), [0, 1], 30, tmp_path / "run", jobs=2, progress=kill)
+            search_seeds({"optimizer": "boshnas", "budget": 30}, [0, 1], tmp_path / "run", jobs=2, progress=kill)
         assert bystander.is_alive()  # only our own workers are ended
     finally:
         bystander.kill()

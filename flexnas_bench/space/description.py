@@ -1,0 +1,141 @@
+"""Spaces that users describe in files: choices in TOML, cards as JSON lines."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from flexnas_bench.card import ModelCard
+from flexnas_bench.errors import FlexnasError, InvalidCardError, InvalidSpaceError
+from flexnas_bench.layer import EncoderLayer
+from flexnas_bench.space.base import DesignSpace
+from flexnas_bench.space.choices import Choices
+from flexnas_bench.space.grid import GridSpace
+
+_SIZES = ("layers", "hidden", "heads", "feed_forward", "feed_forward_stacks")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+ALL = "all"
+
+
+def read_toml(path: Path) -> DesignSpace:
+    """A space of all products of choices, as a TOML file describes it.
+
+    Every entry but `heterogeneous_feed_forward` (false) is needed:
+
+        name = "tiny-to-large"
+        layers = [2, 4, 8, 12, 24]
+        layers_per_stack = 2             # or "all": all layers of a card are equal
+        hidden = [128, 256, 512, 1024]
+        heads = [2, 4, 8, 16]
+        feed_forward = [512, 1024, 2048, 4096]
+        feed_forward_stacks = [1, 3]
+        heterogeneous_feed_forward = false
+
+        [operations]
+        SA = ["SDP", "WMA"]
+        LT = ["DFT", "DCT"]
+        DSC = [5, 9]
+
+    Raises:
+        InvalidSpaceError: the file cannot be read, or an entry makes no sense; the text names it.
+    """
+    try:
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InvalidSpaceError(f"cannot read space {path}: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return GridSpace(_name(facts), _choices(facts))
+    except FlexnasError as error:
+        raise InvalidSpaceError(f"space {path}: {error}") from None
+
+
+def read_cards(path: Path) -> DesignSpace:
+    """A space of the cards of a file, one JSON a line, named after the file.
+
+    Raises:
+        InvalidSpaceError: the file cannot be read, is empty, or has a card twice.
+        InvalidCardError: a line is no card; the text names it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSpaceError(f"cannot read space {path}: {getattr(error, 'strerror', None) or error}") from None
+    cards = []
+    for number, line in enumerate(lines, 1):
+        try:
+            if line.strip():
+                cards.append(ModelCard.from_json(line))
+        except InvalidCardError as error:
+            raise InvalidCardError(f"{path}, line {number}: {error}") from None
+    if not cards:
+        raise InvalidSpaceError(f"space {path} has no cards")
+    return DesignSpace.from_cards(_name({"name": path.stem}), cards)
+
+
+def _name(facts: dict[str, Any]) -> str:
+    name = facts.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidSpaceError(f"name: {name!r:.80} is not a word of up to 64 letters, digits, dots and dashes")
+    return name
+
+
+def _choices(facts: dict[str, Any]) -> Choices:
+    optional = {"heterogeneous_feed_forward"}
+    known = {"name", "layers_per_stack", "operations", *_SIZES}
+    if missing := sorted(known - facts.keys()):
+        raise InvalidSpaceError(f"{missing[0]}: missing")
+    if extra := sorted(facts.keys() - known - optional):
+        raise InvalidSpaceError(f"{extra[0]}: unknown; a space has {', '.join(sorted(known | optional))}")
+    sizes = {entry: _sizes(entry, facts[entry]) for entry in _SIZES}
+    heterogeneous = facts.get("heterogeneous_feed_forward", False)
+    if not isinstance(heterogeneous, bool):
+        raise InvalidSpaceError(f"heterogeneous_feed_forward: {heterogeneous!r:.80} is neither true nor false")
+    for hidden in sizes["hidden"]:
+        for heads in sizes["heads"]:
+            if hidden % heads:
+                raise InvalidSpaceError(f"heads: {heads} do not divide hidden size {hidden}")
+    return Choices(
+        layers_per_stack=_layers_per_stack(facts["layers_per_stack"], sizes["layers"]),
+        operations=_operations(facts["operations"]),
+        heterogeneous_feed_forward=heterogeneous,
+        **sizes,
+    )
+
+
+def _sizes(entry: str, values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or not values:
+        raise InvalidSpaceError(f"{entry}: {values!r:.80} is not a list of whole numbers")
+    for value in values:
+        if type(value) is not int or value < 1:
+            raise InvalidSpaceError(f"{entry}: {value!r:.80} is not a positive whole number")
+    if len(set(values)) < len(values):
+        raise InvalidSpaceError(f"{entry}: a value stands there twice")
+    return tuple(values)
+
+
+def _layers_per_stack(value: Any, depths: tuple[int, ...]) -> int | None:
+    if value == ALL:
+        return None
+    if type(value) is not int or value < 1:
+        raise InvalidSpaceError(f'layers_per_stack: {value!r:.80} is neither a positive whole number nor "{ALL}"')
+    for depth in depths:
+        if depth % value:
+            raise InvalidSpaceError(f"layers_per_stack: {value} do not divide {depth} layers")
+    return value
+
+
+def _operations(table: Any) -> tuple[tuple[str, str | int], ...]:
+    if not isinstance(table, dict) or not table:
+        raise InvalidSpaceError('operations: not a table of parameters by operation, as SA = ["SDP", "WMA"]')
+    found: list[tuple[str, str | int]] = []
+    for operation, parameters in table.items():
+        if not isinstance(parameters, list) or not parameters:
+            raise InvalidSpaceError(f"operations: {operation} = {parameters!r:.80} is not a list of parameters")
+        for parameter in parameters:
+            layer = EncoderLayer.read(operation, 1, 1, [1], parameter)
+            found.append((layer.operation, layer.parameter))
+    if len(set(found)) < len(found):
+        raise InvalidSpaceError("operations: a parameter stands there twice")
+    return tuple(found)

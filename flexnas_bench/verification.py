@@ -1,0 +1,243 @@
+"""Whether everything shipped, and everything in a store, is what it says and fits together."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pyarrow as pa
+
+from flexnas_bench.card import ModelCard
+from flexnas_bench.errors import FlexnasError
+from flexnas_bench.published.figures import FIGURES, table_path
+from flexnas_bench.results import (
+    ARCHITECTURES,
+    DEFAULT_PROTOCOL,
+    GLUE8,
+    GLUE_METRICS,
+    ORIGINS,
+    POOL,
+    RESULTS,
+    RUNS_TRAINED,
+    SCRATCH,
+    Training,
+    expand_protocols,
+)
+from flexnas_bench.searching.runs import RUNS
+from flexnas_bench.space import load_space
+from flexnas_bench.storage import CHECKSUMS, parse_checksums, read_parquet
+from flexnas_bench.store import KEY, Store
+
+Rows = list[dict[str, Any]]
+SCHEMAS: dict[str, pa.Schema] = {
+    "architectures.parquet": ARCHITECTURES,
+    "pool.parquet": POOL,
+    "runs_trained.parquet": RUNS_TRAINED,
+    "results.parquet": RESULTS,
+    **{table_path(name): figure.schema for name, figure in FIGURES.items()},
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, how much of it there was, and what is wrong with it, a line each."""
+
+    what: str
+    count: int
+    problems: tuple[str, ...]
+
+
+def verify_tables(folder: Path) -> Iterator[Check]:
+    """Checks a folder of shipped data: checksums, schemas, cards, and that every reference leads somewhere."""
+    names = sorted(
+        path.relative_to(folder).as_posix() for kind in ("*.parquet", "*.toml") for path in folder.rglob(kind)
+    )
+    yield _check("checksums", names, lambda: _checksums(folder, names))
+    tables: dict[str, Rows] = {}
+    yield _check("schemas", [n for n in names if n.endswith(".parquet")], lambda: _read_all(folder, names, tables))
+    if not tables.keys() >= SCHEMAS.keys():
+        return  # what is left cannot be said of half the tables
+    cards = tables["architectures.parquet"]
+    runs, results = tables["runs_trained.parquet"], tables["results.parquet"]
+    yield _check("cards", cards, lambda: _cards(cards))
+    described = [expand_protocols(_read_toml(folder / name)).keys() for name in ("protocols.toml", "sources.toml")]
+    yield _check("trainings", runs, lambda: _trainings(runs, {card["hash"] for card in cards}, *described))
+    yield _check("scores", results, lambda: _scores(results, runs))
+    yield _check("pool", tables["pool.parquet"], lambda: _pool(tables["pool.parquet"], runs))
+    figures = [row for name in FIGURES for row in tables[table_path(name)]]
+    yield _check("published figures", figures, lambda: _figures(figures, described[1]))
+    searches = [row for name, rows in tables.items() if name.startswith("runs/") for row in rows]
+    yield _check("searches", searches, lambda: _searches(searches, {card["hash"] for card in cards}))
+
+
+def verify_store(store: Store) -> Iterator[Check]:
+    """Checks a store: checksums of its parts, cards and hashes, and that no score is told in two ways."""
+    store.check()
+    parts: list[Rows] = []
+
+    def read() -> Iterator[str]:
+        for name in store.part_names():
+            try:
+                parts.append(store.read_part(name))
+            except FlexnasError as error:
+                yield str(error)
+
+    yield _check("parts", store.part_names(), read)
+    rows = [row for part in parts for row in part]
+    yield _check("rows", rows, lambda: _store_rows(rows))
+    yield _check("descriptions", ["protocols.toml", "sources.toml"], lambda: _descriptions(store))
+
+
+def _check(what: str, items: Iterable[Any], find: Callable[[], Iterable[str]]) -> Check:
+    problems = tuple(find())  # before the items are counted: some are found on the way
+    return Check(what, len(list(items)), problems)
+
+
+def _checksums(folder: Path, names: list[str]) -> Iterator[str]:
+    try:
+        listed = parse_checksums((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        yield f"{CHECKSUMS}: {error}"
+        return
+    for name in sorted(listed.keys() | set(names)):
+        if name not in listed:
+            yield f"{name} is not in {CHECKSUMS}"
+        elif name not in names:
+            yield f"{name} is missing"
+        elif sha256((folder / name).read_bytes()).hexdigest() != listed[name]:
+            yield f"{name} has another checksum than {CHECKSUMS} says"
+
+
+def _read_all(folder: Path, names: list[str], tables: dict[str, Rows]) -> Iterator[str]:
+    """Reads every table under its schema into `tables`."""
+    for name in names:
+        schema = RUNS if name.startswith("runs/") else SCHEMAS.get(name)
+        if not name.endswith(".parquet"):
+            continue
+        if schema is None:
+            yield f"{name} is a table that nobody knows"
+            continue
+        try:
+            tables[name] = read_parquet(folder / name, schema).to_pylist()
+        except FlexnasError as error:
+            yield str(error)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}  # then nothing is described, and every name that is used is a problem
+
+
+def _cards(rows: Rows) -> Iterator[str]:
+    g1 = load_space("g1")
+    for digest, count in Counter(row["hash"] for row in rows).items():
+        if count > 1:
+            yield f"card {digest[:12]} is there {count} times"
+    for row in rows:
+        try:
+            card = ModelCard.from_json(row["card"])
+        except FlexnasError as error:
+            yield f"card {row['hash'][:12]}: {error}"
+            continue
+        facts = {
+            "hash": card.hash,
+            "g1_index": g1.index(card) if card in g1 else None,
+            "layers": card.num_layers,
+            "parameters": card.parameters,
+            "flops": card.flops(),
+        }
+        yield from (f"card {row['hash'][:12]}: {name} is {row[name]}" for name in facts if row[name] != facts[name])
+
+
+def _trainings(rows: Rows, cards: set[str], protocols: Iterable[str], sources: Iterable[str]) -> Iterator[str]:
+    for run_id, count in Counter(row["run_id"] for row in rows).items():
+        if count > 1:
+            yield f"training {run_id} is there {count} times"
+    known = {"hash": cards, "init": {SCRATCH, *cards}, "origin": ORIGINS, "protocol": protocols, "source": sources}
+    for row in rows:
+        yield from (
+            f"training {row['run_id']}: {name} {row[name]} leads nowhere"
+            for name, values in known.items()
+            if row[name] not in values
+        )
+
+
+def _scores(rows: Rows, runs: Rows) -> Iterator[str]:
+    trainings = {run["run_id"]: run for run in runs}
+    scores: dict[str, dict[str, float]] = {}
+    for row in rows:
+        training = trainings.get(row["run_id"], {})
+        if any(training.get(name) != row[name] for name in ("hash", "protocol", "init", "replicate")):
+            yield f"a {row['task']} score of {row['run_id']} has no such training"
+        if row["task"] in scores.setdefault(row["run_id"], {}):
+            yield f"training {row['run_id']} has two scores of {row['task']}"
+        scores[row["run_id"]][row["task"]] = row["value"]
+    for run_id, tasks in scores.items():
+        if GLUE8 in tasks and not tasks.keys() >= GLUE_METRICS.keys():
+            yield f"training {run_id} has {GLUE8} without its tasks"
+        elif GLUE8 in tasks and not math.isclose(tasks[GLUE8], fmean(tasks[task] for task in GLUE_METRICS)):
+            yield f"training {run_id}: {GLUE8} is not the mean of its tasks"
+    yield from (f"training {run_id} has no score" for run_id in trainings.keys() - scores.keys())
+
+
+def _pool(rows: Rows, runs: Rows) -> Iterator[str]:
+    trained = {run["hash"] for run in runs if run["protocol"] == DEFAULT_PROTOCOL}
+    for row in rows:
+        if ModelCard.from_json(row["card"]).hash != row["hash"] or row["hash"] not in trained:
+            yield f"card {row['hash'][:12]} is not one of the trained ones"
+    if missing := trained - {row["hash"] for row in rows}:
+        yield f"{len(missing)} trained cards are not in the pool"
+
+
+def _figures(rows: Rows, sources: Iterable[str]) -> Iterator[str]:
+    for row in rows:
+        if row["source"] not in sources:
+            yield f"source {row['source']} is not described"
+        text = row.get("model_card_if_unique")
+        if text is not None and ModelCard.from_json(text) not in load_space("g1"):
+            yield f"a card of fig5 is not of g1: {text}"
+
+
+def _searches(rows: Rows, cards: set[str]) -> Iterator[str]:
+    best: dict[tuple[str, int], list[float]] = {}
+    for row in rows:
+        seen = best.setdefault((row["optimizer"], row["seed"]), [])
+        seen.append(row["value"])
+        where = f"{row['optimizer']}, seed {row['seed']}, step {row['step']}"
+        if row["card_hash"] not in cards:
+            yield f"{where}: card {row['card_hash'][:12]} leads nowhere"
+        if row["step"] != len(seen) or row["best"] != max(seen):
+            yield f"{where}: not the step, or not the best, that the steps before it lead to"
+
+
+def _store_rows(rows: Rows) -> Iterator[str]:
+    told: dict[tuple[Any, ...], float] = {}
+    for row in rows:
+        try:
+            card = ModelCard.from_json(row["card"])
+            if card.hash != row["hash"]:
+                yield f"card {row['hash'][:12]} has another hash"
+            names = {field.name for field in fields(Training)} & row.keys()
+            Training(**{name: row[name] for name in names} | {"card": card, "scores": {row["task"]: row["value"]}})
+        except FlexnasError as error:
+            yield f"card {row['hash'][:12]}, {row['task']}: {error}"
+        key = tuple(row[name] for name in KEY)
+        if repr(told.setdefault(key, row["value"])) != repr(row["value"]):
+            yield f"card {row['hash'][:12]}, {row['task']}, replicate {row['replicate']}: two values"
+
+
+def _descriptions(store: Store) -> Iterator[str]:
+    for name in ("protocols.toml", "sources.toml"):
+        try:
+            store.described(name)
+        except FlexnasError as error:
+            yield str(error)
