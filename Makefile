@@ -5,13 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: run test lint tables quality constraints clean
+.PHONY: run test slow lint tables quality constraints clean
 
 run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best card and picture, in runs/
 	$(BIN)/flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs $(JOBS)
 
 test: lint  ## Everything that must hold before a change lands
 	$(BIN)/pytest
+
+slow: $(VENV)/installed-dev  ## The tests that take minutes: fifty kills, ten thousand fuzzed inputs
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -332,18 +332,24 @@ def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> 
     """
     if name.lower() != "flexibert":
         raise OptionError(f"unknown benchmark {name!r}; there is flexibert")
-    protocols, sources = expand_protocols(read_shipped_toml(PROTOCOLS)), read_shipped_toml(SOURCES)
+    shipped = _shipped()
     if store is None:
-        return Benchmark(_shipped_scores(), _shipped_cards, protocols, sources)
+        return shipped
     own = Store(store)
     rows = own.rows()
     cards = {row["hash"]: row["card"] for row in rows}
     return Benchmark(
         [*_shipped_scores(), *rows],
         lambda: _shipped_cards() | cards,
-        _described(protocols, own, PROTOCOLS, {row["protocol"] for row in rows}),
-        _described(sources, own, SOURCES, {row["source"] for row in rows}),
+        _described(shipped.protocols, own, PROTOCOLS, {row["protocol"] for row in rows}),
+        _described(shipped.sources, own, SOURCES, {row["source"] for row in rows}),
     )
+
+
+@cache
+def _shipped() -> Benchmark:
+    protocols, sources = expand_protocols(read_shipped_toml(PROTOCOLS)), read_shipped_toml(SOURCES)
+    return Benchmark(_shipped_scores(), _shipped_cards, protocols, sources)
 
 
 @cache

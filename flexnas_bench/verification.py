@@ -66,7 +66,6 @@ def verify_tables(folder: Path) -> Iterator[Check]:
         return  # what is left cannot be said of half the tables
     cards = tables["architectures.parquet"]
     runs, results = tables["runs_trained.parquet"], tables["results.parquet"]
-    yield _check("cards", cards, lambda: _cards(cards))
     described = [expand_protocols(_read_toml(folder / name)).keys() for name in ("protocols.toml", "sources.toml")]
     yield _check("trainings", runs, lambda: _trainings(runs, {card["hash"] for card in cards}, *described))
     yield _check("scores", results, lambda: _scores(results, runs))
@@ -75,6 +74,7 @@ def verify_tables(folder: Path) -> Iterator[Check]:
     yield _check("published figures", figures, lambda: _figures(figures, described[1]))
     searches = [row for name, rows in tables.items() if name.startswith("runs/") for row in rows]
     yield _check("searches", searches, lambda: _searches(searches, {card["hash"] for card in cards}))
+    yield _check("cards", cards, lambda: _cards(cards))
 
 
 def verify_store(store: Store) -> Iterator[Check]:

@@ -3,11 +3,13 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from flexnas_bench import InvalidCardError, ModelCard, NotMeasuredError, OptionError, Training, load_benchmark
 from flexnas_bench.benchmark import Benchmark
-from flexnas_bench.results import GLUE_METRICS
+from flexnas_bench.results import GLUE_METRICS, training_cost_seconds
 
 TINY, MINI = ModelCard.named("bert-tiny"), ModelCard.named("bert-mini")
 
@@ -144,6 +146,83 @@ def test_a_card_comes_back_from_its_hash(bench):
     assert bench.card(TINY.hash) == TINY
     best = bench.best()
     assert bench.card(best.card_hash).hash == best.card_hash
+
+
+def test_many_are_answered_as_one_by_one(bench, pool):
+    cards = [*pool.sample(30, seed=4), TINY, MINI]
+    for task, protocol in (("glue8", None), ("rte", "electra-owt-1m-step-150k"), ("glue", "flexibert-2021-early")):
+        one_by_one = [value_or_nan(bench, card, task, protocol) for card in cards]
+        for many in (cards, [card.hash for card in cards], [card.hash.upper() for card in cards]):
+            np.testing.assert_array_equal(bench.query_many(many, task, protocol), one_by_one)
+    mixed = [cards[0], cards[1].to_json(), cards[2].to_dict(), cards[3].hash]
+    np.testing.assert_array_equal(bench.query_many(mixed), [bench.query(card).value for card in cards[:4]])
+    assert bench.query_many([]).shape == (0,)
+    np.testing.assert_array_equal(bench.query_many(iter(pool)), [bench.query(card).value for card in pool])
+
+
+def value_or_nan(bench, card, task, protocol):
+    try:
+        return bench.query(card, task, protocol).value
+    except NotMeasuredError:
+        return math.nan
+
+
+def test_many_that_are_none(bench):
+    assert np.isnan(bench.query_many(["0" * 64])).all()
+    for bad in (["bert"], "0" * 64, TINY.to_dict()):
+        with pytest.raises(InvalidCardError):
+            bench.query_many(bad)
+    with pytest.raises(OptionError):
+        bench.query_many([], task="squad")
+    with pytest.raises(OptionError):
+        bench.query_many([], protocol="bert")
+
+
+def test_the_frame_has_every_score(bench, pool):
+    frame = bench.to_frame()
+    assert len(frame) == 500 * 9 + 285 * 9 + 10
+    assert set(frame["origin"]) == {"published"}
+    assert set(frame["source"]) <= set(bench.sources)
+    assert set(frame["protocol"]) == set(bench.protocols)
+    glue8 = bench.to_frame("glue8", "electra-owt-100k").groupby("card_hash")["value"].mean()
+    assert len(glue8) == 491
+    for card in pool.sample(40, seed=9):
+        assert glue8[card.hash] == pytest.approx(bench.query(card).value)
+    with pytest.raises(OptionError):
+        bench.to_frame("squad")
+
+
+def test_a_curve_goes_by_steps_and_says_where_each_point_is_from(bench):
+    card = next(bench.hashes("rte", "electra-owt-1m-step-0k"))
+    curve = bench.trajectory(card, "rte")
+    assert curve["pretrain_steps"].tolist() == [0, *range(150_000, 1_000_001, 50_000)]
+    assert curve["protocol"].tolist() == [f"electra-owt-1m-step-{steps // 1000}k" for steps in curve["pretrain_steps"]]
+    pd.testing.assert_frame_equal(bench.trajectory(card, "rte", "electra-owt-1m"), curve)
+    with pytest.raises(NotMeasuredError, match=r"no learning curve other of rte; it has electra-owt-1m"):
+        bench.trajectory(card, "rte", "other")
+    with pytest.raises(NotMeasuredError, match="it has none"):
+        bench.trajectory(TINY)
+    with pytest.raises(OptionError, match="unknown task"):
+        bench.trajectory(card, "squad")
+
+
+def test_what_a_card_has_instead_names_a_curve_once(bench):
+    curved = next(bench.hashes("rte", "electra-owt-1m-step-0k"))
+    with pytest.raises(NotMeasuredError) as error:
+        bench.query(curved, "rte", "flexibert-2021-early")
+    assert str(error.value).count("electra-owt-1m-step-...k") == 1
+
+
+def test_a_transfer_costs_the_fine_tuning_alone():
+    bench = small_benchmark(
+        (TINY, "other", MINI.hash, 0, "measured", 50.0, 30.0),
+        (MINI, "other", TINY.hash, 0, "measured", 50.0, None),
+    )
+    assert bench.query(TINY, protocol="other", init=MINI.hash).cost_seconds == 30.0
+    ratio = 0.9875 / (39.4646 - 0.9875)  # Figure 7, for the pre-training that the transfer saved
+    assert bench.query(MINI, protocol="other", init=TINY.hash).cost_seconds == pytest.approx(1_000 * ratio)
+    assert math.isnan(training_cost_seconds(None, 30.0))
+    assert math.isnan(training_cost_seconds(None, None, MINI.hash))
 
 
 def test_a_query_imports_neither_torch_nor_pandas_nor_networkx():

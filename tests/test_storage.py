@@ -15,7 +15,8 @@ def shipped(tmp_path, monkeypatch):
         if path.is_file():
             (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(storage, "data_folder", lambda: tmp_path)
-    caches = (storage.shipped_path, storage._checksums, benchmark._shipped_scores, benchmark._shipped_cards)
+    caches = [storage.shipped_path, storage._checksums]
+    caches += [benchmark._shipped, benchmark._shipped_scores, benchmark._shipped_cards]
     for cached in caches:
         cached.cache_clear()
     yield tmp_path

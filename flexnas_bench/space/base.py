@@ -77,10 +77,12 @@ class DesignSpace(ABC):
 
     @classmethod
     def from_cards(cls, name: str, cards: Iterable[ModelCard]) -> DesignSpace:
-        """One's own space of listed cards, in that order; raises `InvalidSpaceError` for a card listed twice."""
+        """One's own space of listed cards, in that order; raises `InvalidSpaceError` for none, or one listed twice."""
         from flexnas_bench.space.listed import ListSpace
 
         cards = list(cards)
+        if not cards:
+            raise InvalidSpaceError(f"space {name} has no cards")
         return ListSpace(name, cards, Choices.of(cards))
 
     def where(self, name: str, condition: Callable[[ModelCard], bool]) -> DesignSpace:

@@ -27,7 +27,7 @@ class Choices:
     A feed-forward stack has one width repeated, or any widths if `heterogeneous_feed_forward`.
 
     Raises:
-        InvalidSpaceError: more than 100,000 different layers, or more than 256 of them in a card.
+        InvalidSpaceError: more than 256 layers in a card, or widths in a feed-forward stack.
     """
 
     layers: tuple[int, ...] = (2, 4)
@@ -51,10 +51,6 @@ class Choices:
             raise InvalidSpaceError(f"layers: {max(self.layers)} is more than {DEPTH_LIMIT}")
         if max(self.feed_forward_stacks) > DEPTH_LIMIT:
             raise InvalidSpaceError(f"feed_forward_stacks: {max(self.feed_forward_stacks)} is more than {DEPTH_LIMIT}")
-        free = self.heterogeneous_feed_forward
-        stacks = sum(len(self.feed_forward) ** (height if free else 1) for height in self.feed_forward_stacks)
-        if stacks * len(self.operations) * len(self.hidden) * len(self.heads) > LAYER_LIMIT:
-            raise InvalidSpaceError(f"more than {LAYER_LIMIT:,} different layers; give fewer values, or lower stacks")
 
     @classmethod
     def of(cls, cards: Iterable[ModelCard]) -> Choices:
@@ -74,7 +70,15 @@ class Choices:
 
     @cached_property
     def layer_choices(self) -> tuple[EncoderLayer, ...]:
-        """Every different encoder layer, in the order that indices count them; heads must divide the hidden size."""
+        """Every different encoder layer, in the order that indices count them; heads must divide the hidden size.
+
+        Raises:
+            InvalidSpaceError: there are more than 100,000.
+        """
+        free = self.heterogeneous_feed_forward
+        count = sum(len(self.feed_forward) ** (height if free else 1) for height in self.feed_forward_stacks)
+        if count * len(self.operations) * len(self.hidden) * len(self.heads) > LAYER_LIMIT:
+            raise InvalidSpaceError(f"more than {LAYER_LIMIT:,} different layers; give fewer values, or lower stacks")
         stacks: list[tuple[int, ...]] = []
         for height in self.feed_forward_stacks:
             if self.heterogeneous_feed_forward:

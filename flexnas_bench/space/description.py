@@ -46,7 +46,8 @@ def read_toml(path: Path) -> DesignSpace:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidSpaceError(f"cannot read space {path}: {getattr(error, 'strerror', None) or error}") from None
     try:
-        return GridSpace(_name(facts), _choices(facts))
+        choices = _choices(facts)
+        return GridSpace(_name(facts), choices)
     except FlexnasError as error:
         raise InvalidSpaceError(f"space {path}: {error}") from None
 
@@ -69,8 +70,6 @@ def read_cards(path: Path) -> DesignSpace:
                 cards.append(ModelCard.from_json(line))
         except InvalidCardError as error:
             raise InvalidCardError(f"{path}, line {number}: {error}") from None
-    if not cards:
-        raise InvalidSpaceError(f"space {path} has no cards")
     return DesignSpace.from_cards(_name({"name": path.stem}), cards)
 
 

@@ -21,7 +21,7 @@ class ListSpace(DesignSpace):
     """A space given as a list of different cards, in that order.
 
     Raises:
-        InvalidSpaceError: the list is empty, or has a card twice.
+        InvalidSpaceError: the list has a card twice.
     """
 
     def __init__(self, name: str, cards: Sequence[ModelCard], choices: Choices) -> None:
@@ -30,8 +30,6 @@ class ListSpace(DesignSpace):
         self.size = len(cards)
         self._cards = tuple(cards)
         self._index = {card: i for i, card in enumerate(cards)}
-        if not cards:
-            raise InvalidSpaceError(f"space {name} has no cards")
         if len(self._index) < self.size:
             raise InvalidSpaceError(f"space {name} lists a card twice")
 

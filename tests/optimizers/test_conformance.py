@@ -18,6 +18,7 @@ from flexnas_bench import (
     make_optimizer,
     optimizer_names,
 )
+from flexnas_bench.named import PAPER12
 from flexnas_bench.optimizers import registry
 from flexnas_bench.space import Choices, ListSpace
 
@@ -250,3 +251,32 @@ def test_random_search_is_uniform(pool):
 def test_random_search_works_in_the_largest_space():
     space = load_space("g3")
     assert len(set(play(make_optimizer("random", space, seed=1), 50))) == 50
+
+
+@pytest.mark.parametrize("space", ["g1", "g2", "g3", "homogeneous"])
+def test_a_search_may_begin_with_the_twelve_models_of_the_paper(space):
+    optimizer = make_optimizer("random", space, initial="paper12")
+    assert [card.hash for card in optimizer.ask(12)] == [ModelCard.named(name).hash for name in PAPER12]
+
+
+def test_in_the_pool_it_begins_with_the_cards_nearest_to_them(pool):
+    cards = make_optimizer("random", pool, initial="paper12").ask(12)
+    assert len(set(cards)) == 12
+    for i, name in enumerate(PAPER12):
+        assert cards[i] == pool.nearest(ModelCard.named(name), excluded=cards[:i])
+        assert cards[i].num_layers == ModelCard.named(name).num_layers
+
+
+@pytest.mark.parametrize("initial", ["", "paper13", -1, True, 2.5, None, ["bert-tiny"], [1]])
+def test_what_a_search_cannot_begin_with(pool, initial):
+    if initial is None:
+        assert make_optimizer("random", pool, initial=initial).initial_size == 10
+    else:
+        with pytest.raises(OptionError, match="initial: "):
+            make_optimizer("random", pool, initial=initial)
+
+
+@pytest.mark.parametrize("seed", [-1, "a", 1.5, True, None])
+def test_what_is_no_seed(pool, seed):
+    with pytest.raises(OptionError, match="seed: "):
+        make_optimizer("random", pool, seed=seed)

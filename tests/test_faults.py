@@ -1,0 +1,163 @@
+"""Killed, full, read-only: nothing finished is lost, nothing half written is read, and the command can be run again."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flexnas_bench import Store, Training, load_benchmark, storage
+from flexnas_bench.cli.main import run_app
+from flexnas_bench.searching.journal import journals, read_records
+from flexnas_bench.searching.runs import RUNS_FILE, read_runs
+
+PROGRAM = [sys.executable, "-m", "flexnas_bench"]
+RUN = [*PROGRAM, "run", "--optimizer", "random", "--budget", "300", "--seeds", "2", "--jobs", "2", "--out"]
+
+
+def repeatable(path):
+    return read_runs(path).drop(columns="ask_seconds")
+
+
+def kill_after(command, seconds):
+    """Starts a command and kills it, and all that it started, after some time; tells whether that came too late."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    error = process.communicate()[1].decode()
+    assert "Traceback" not in error
+    return process.returncode == 0
+
+
+def seconds_of(command):
+    started = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - started
+
+
+def check_killed_runs(folder, times, seed):
+    """Kills runs at random moments; each resumes to the run that was never interrupted."""
+    rng = np.random.default_rng(seed)
+    duration = seconds_of([*RUN, str(folder / "whole")])
+    whole = repeatable(folder / "whole" / RUNS_FILE)
+    for i in range(times):
+        out = folder / str(i)
+        kill_after([*RUN, str(out)], rng.uniform(0, duration))
+        before = {number: read_records(path) for number, path in journals(out).items()}
+        if (out / RUNS_FILE).exists():
+            pd.testing.assert_frame_equal(repeatable(out / RUNS_FILE), whole)
+        subprocess.run([*RUN, str(out)], check=True, stdout=subprocess.DEVNULL)
+        for number, records in before.items():
+            assert read_records(journals(out)[number])[: len(records)] == records
+        pd.testing.assert_frame_equal(repeatable(out / RUNS_FILE), whole)
+
+
+def check_killed_imports(published, folder, times, seed):
+    """Kills imports at random moments; every table that is there is whole, and the next import makes the rest."""
+    rng = np.random.default_rng(seed)
+    command = [*PROGRAM, "import", "published", str(published), "--out"]
+    duration = seconds_of([*command, str(folder / "whole")])
+    whole = contents(folder / "whole")
+    for i in range(times):
+        out = folder / str(i)
+        kill_after([*command, str(out)], rng.uniform(duration / 2, duration))  # the first half reads and computes
+        assert contents(out).items() <= whole.items()
+        subprocess.run([*command, str(out)], check=True, stdout=subprocess.DEVNULL)
+        assert contents(out) == whole
+
+
+def contents(folder):
+    """Finished files of a folder; those that begin with a dot are nobody's."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def test_runs_killed_at_random_moments(tmp_path):
+    check_killed_runs(tmp_path, 2, seed=0)
+
+
+def test_imports_killed_at_random_moments(published, tmp_path):
+    check_killed_imports(published, tmp_path, 2, seed=0)
+
+
+@pytest.mark.slow
+def test_runs_killed_at_fifty_random_moments(tmp_path):
+    check_killed_runs(tmp_path, 50, seed=1)
+
+
+@pytest.mark.slow
+def test_imports_killed_at_fifty_random_moments(published, tmp_path):
+    check_killed_imports(published, tmp_path, 50, seed=1)
+
+
+def fill_the_disk():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))  # no file may grow beyond this
+
+
+@pytest.mark.parametrize("what", ["run", "import", "graph"])
+def test_a_full_disk_is_one_line_and_can_be_gone_on_from(published, tmp_path, what):
+    out = tmp_path / "out"
+    command = {
+        "run": [*RUN, str(out)],
+        "import": [*PROGRAM, "import", "published", str(published), "--out", str(out)],
+        "graph": [*PROGRAM, "info", "flexibert-mini", "--graph", str(out / "mini.svg")],
+    }[what]
+    done = subprocess.run(command, check=False, preexec_fn=fill_the_disk, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    for path in out.rglob("*.parquet"):
+        storage.read_parquet(path)
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    if what == "run":
+        subprocess.run([*RUN, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
+        pd.testing.assert_frame_equal(repeatable(out / RUNS_FILE), repeatable(tmp_path / "whole" / RUNS_FILE))
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A folder in which nobody can make a file, not even root."""
+    if os.geteuid():
+        folder = tmp_path / "read-only"
+        folder.mkdir()
+        folder.chmod(0o555)
+        return folder
+    if not Path("/proc/self").exists():
+        pytest.skip("root may write everywhere on this machine")
+    return Path("/proc")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--optimizer", "random", "--budget", "3", "--out", "{}/run"),
+        ("import", "published", "{published}", "--out", "{}/data"),
+        ("info", "bert-tiny", "--graph", "{}/tiny.svg"),
+    ],
+)
+def test_a_read_only_folder_is_one_line(published, read_only, capsys, arguments):
+    code = run_app([argument.format(read_only, published=published) for argument in arguments])
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_store_that_nobody_may_write_can_be_read(tmp_path, capsys):
+    if not os.geteuid():
+        pytest.skip("root may write everywhere")
+    store, card = Store(tmp_path / "store"), load_benchmark().card(load_benchmark().best().card_hash)
+    store.append([Training(card=card, protocol="mine", scores={"rte": 60.0})])
+    store.folder.chmod(0o555)
+    assert load_benchmark(store=store.folder).query(card, "rte", "mine").value == 60.0
+    assert run_app(["compact", str(store.folder)]) == 2
+    assert "denied" in capsys.readouterr().err

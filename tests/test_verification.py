@@ -1,0 +1,123 @@
+"""`verify` finds what is wrong, wherever it is."""
+
+import pyarrow as pa
+import pytest
+
+from flexnas_bench import ModelCard, RunMismatchError, Store, Training, storage
+from flexnas_bench.verification import SCHEMAS, verify_store, verify_tables
+
+TINY = ModelCard.named("bert-tiny")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the shipped data that may be spoiled."""
+    for path in storage.data_folder().rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            copy = tmp_path / path.relative_to(storage.data_folder())
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    return tmp_path
+
+
+def problems(checks):
+    return {check.what: check.problems for check in checks if check.problems}
+
+
+def edit(folder, name, change):
+    """Changes the rows of a table and its checksum, so that only what the rows say is wrong."""
+    rows = storage.read_parquet(folder / name).to_pylist()
+    change(rows)
+    schema = storage.read_parquet(folder / name).schema
+    storage.write_parquet(folder / name, pa.Table.from_pylist(rows, schema=schema))
+    storage.write_checksums(folder, [name])
+
+
+def test_what_is_shipped_is_sound():
+    checks = list(verify_tables(storage.data_folder()))
+    assert problems(checks) == {}
+    assert {check.what: check.count for check in checks}["cards"] == 9_795
+    assert all(check.count for check in checks)
+
+
+@pytest.mark.parametrize("name", [*SCHEMAS, "sources.toml", "runs/pool_glue8.parquet"])
+def test_one_altered_byte_is_found(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    check = next(iter(verify_tables(folder)))
+    assert check.what == "checksums"
+    assert [name] == [problem.partition(" ")[0] for problem in check.problems]
+
+
+def test_missing_added_and_foreign_files(folder):
+    (folder / "pool.parquet").unlink()
+    storage.write_parquet(folder / "extra.parquet", pa.table({"a": [1]}))
+    storage.write_parquet(folder / "published" / "fig3.parquet", pa.table({"a": [1]}))
+    (folder / "published" / "fig4.parquet").write_bytes(b"PAR1")
+    found = problems(verify_tables(folder))
+    assert found.keys() == {"checksums", "schemas"}
+    assert set(found["checksums"]) >= {"extra.parquet is not in CHECKSUMS", "pool.parquet is missing"}
+    text = "\n".join(found["schemas"])
+    for says in ("extra.parquet is a table that nobody knows", "fig3.parquet has another schema", "cannot read table"):
+        assert says in text
+    (folder / storage.CHECKSUMS).unlink()
+    assert "CHECKSUMS" in problems(verify_tables(folder))["checksums"][0]
+
+
+SPOILED = [
+    ("architectures.parquet", lambda rows: rows[3].update(hash="0" * 64), "cards", "hash is 0000"),
+    ("architectures.parquet", lambda rows: rows[3].update(g1_index=4), "cards", "g1_index is 4"),
+    ("architectures.parquet", lambda rows: rows[3].update(parameters=4), "cards", "parameters is 4"),
+    ("architectures.parquet", lambda rows: rows[3].update(card="{"), "cards", "not JSON"),
+    ("architectures.parquet", lambda rows: rows.append(rows[0]), "cards", "is there 2 times"),
+    ("architectures.parquet", lambda rows: rows.pop(), "trainings", "leads nowhere"),
+    ("runs_trained.parquet", lambda rows: rows[0].update(protocol="p"), "trainings", "protocol p leads nowhere"),
+    ("runs_trained.parquet", lambda rows: rows[0].update(source="s"), "trainings", "source s leads nowhere"),
+    ("runs_trained.parquet", lambda rows: rows[0].update(init="i"), "trainings", "init i leads nowhere"),
+    ("runs_trained.parquet", lambda rows: rows[0].update(origin="o"), "trainings", "origin o leads nowhere"),
+    ("runs_trained.parquet", lambda rows: rows.append(rows[0]), "trainings", "is there 2 times"),
+    ("runs_trained.parquet", lambda rows: rows.pop(), "scores", "no such training"),
+    ("results.parquet", lambda rows: rows[0].update(replicate=7), "scores", "no such training"),
+    ("results.parquet", lambda rows: rows[0].update(value=7.0), "scores", "not the mean of its tasks"),
+    ("results.parquet", lambda rows: rows.append(rows[0]), "scores", "two scores of"),
+    ("results.parquet", lambda rows: rows.pop(0), "scores", "without its tasks"),
+    ("results.parquet", lambda rows: rows.pop(), "scores", "has no score"),
+    ("pool.parquet", lambda rows: rows.pop(), "pool", "1 trained cards are not in the pool"),
+    ("pool.parquet", lambda rows: rows[0].update(card=TINY.to_json()), "pool", "not one of the trained"),
+    ("published/table3.parquet", lambda rows: rows[0].update(source="s"), "published figures", "source s"),
+    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(card_hash="0" * 64), "searches", "leads nowhere"),
+    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(best=99.0), "searches", "not the best"),
+    ("runs/pool_glue8.parquet", lambda rows: rows.pop(5), "searches", "not the step"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "what", "says"), SPOILED)
+def test_what_does_not_fit_together_is_found(folder, name, change, what, says):
+    edit(folder, name, change)
+    found = {}
+    for check in verify_tables(folder):
+        found[check.what] = check.problems
+        if check.what == what:
+            break
+    assert found["checksums"] == ()
+    assert any(says in problem for problem in found[what])
+
+
+def test_a_store_is_checked_too(tmp_path):
+    store = Store(tmp_path / "store")
+    store.append([Training(card=TINY, protocol="mine", scores={"rte": 57.0, "sst2": 80.0})])
+    assert problems(verify_store(store)) == {}
+    rows = store.rows()
+    store._write([rows[0] | {"value": 58.0}, rows[1] | {"hash": "0" * 64}], 5)
+    store._write([rows[0] | {"origin": "predicted"}], 6)
+    (store.folder / "sources.toml").write_text("own")
+    (part,) = list(store.folder.glob("*6-*.parquet"))[:1]
+    found = problems(verify_store(store))
+    for says in ("two values", "another hash", "origin: 'predicted'"):
+        assert any(says in problem for problem in found["rows"])
+    assert "sources.toml" in found["descriptions"][0]
+    part.write_bytes(b"")
+    assert part.name in problems(verify_store(store))["parts"][0]
+    with pytest.raises(RunMismatchError):
+        list(verify_store(Store(tmp_path)))
