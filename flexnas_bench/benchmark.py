@@ -88,6 +88,9 @@ class _Setting(NamedTuple):
     origin: str
 
 
+_Replicates = dict[int, _Score]
+
+
 class Benchmark:
     """Scores of trained encoders by card, task and protocol. Queries are deterministic lookups.
 
@@ -110,17 +113,13 @@ class Benchmark:
         self.sources = dict(sources)
         self._load_cards = cards
         self._means: dict[tuple[str, str, str], dict[str, float]] = {}
-        found: dict[str, dict[_Setting, dict[int, _Score]]] = {}
+        self._answers: dict[tuple[str, str, str, str], Result] = {}
+        self._scores: dict[str, dict[_Setting, _Replicates]] = {}
         for row in scores:
             cost = training_cost_seconds(row["pretrain_seconds"], row["finetune_seconds"], row["init"])
             setting = _Setting(row["task"], row["protocol"], row["init"], row["origin"])
-            found.setdefault(row["hash"], {}).setdefault(setting, {})[row["replicate"]] = _Score(
-                row["replicate"], row["value"], row["metric"], cost, row["source"]
-            )
-        self._scores: dict[str, dict[_Setting, list[_Score]]] = {
-            digest: {setting: [by[i] for i in sorted(by)] for setting, by in settings.items()}
-            for digest, settings in found.items()
-        }
+            score = _Score(row["replicate"], row["value"], row["metric"], cost, row["source"])
+            self._scores.setdefault(row["hash"], {}).setdefault(setting, {})[score.replicate] = score
 
     def query(
         self,
@@ -152,16 +151,28 @@ class Benchmark:
             InvalidCardError: the card is malformed.
             OptionError: no such task, protocol or kind exists at all.
         """
-        digest = card.hash if isinstance(card, ModelCard) else _hash_of(card)
+        digest = self._digest(card)
         if kind not in KINDS:
             raise OptionError(f"unknown kind {kind!r}; this version answers {', '.join(KINDS)}")
         if seed is not None:
             raise OptionError("seed draws a run from a surrogate, and this version ships none")
         protocol = protocol or DEFAULT_PROTOCOL
+        question = (digest, task, protocol, init)
+        if replicate is None and question in self._answers:
+            return self._answers[question]
         setting, scores = _preferred(self._scores.get(digest, {}), task, protocol, init)
         if not scores:
             raise self._nothing_for(digest, task, protocol, init)
-        return _summarise(_replicates(scores, replicate, digest), setting, digest)
+        if replicate is not None:
+            return _summarise(_one_replicate(scores, replicate, digest), setting, digest)
+        self._answers[question] = _summarise(scores, setting, digest)
+        return self._answers[question]
+
+    def _digest(self, card: Card) -> str:
+        """The hash of a card, however it is given; raises `InvalidCardError` for what is none."""
+        if isinstance(card, ModelCard):
+            return card.hash
+        return card if isinstance(card, str) and card in self._scores else _hash_of(card)
 
     def query_many(
         self, cards: Iterable[Card], task: str = GLUE8, protocol: str | None = None, *, init: str = SCRATCH
@@ -183,7 +194,7 @@ class Benchmark:
         def value_of(card: Card) -> float:
             if isinstance(card, str) and card in values:
                 return values[card]
-            return values.get(card.hash if isinstance(card, ModelCard) else _hash_of(card), math.nan)
+            return values.get(self._digest(card), math.nan)
 
         return np.fromiter(map(value_of, cards), dtype=np.float64)
 
@@ -207,7 +218,7 @@ class Benchmark:
             NotMeasuredError: the card has no such curve; the text says which ones it has.
             OptionError: no such task exists.
         """
-        digest = card.hash if isinstance(card, ModelCard) else _hash_of(card)
+        digest = self._digest(card)
         found: dict[str, list[dict[str, Any]]] = {}
         for name, facts in self.protocols.items():
             if "curve" in facts and digest in self._values(task, name, SCRATCH):
@@ -238,7 +249,7 @@ class Benchmark:
             for digest, settings in self._scores.items()
             for setting, scores in settings.items()
             if task in (None, setting.task) and protocol in (None, setting.protocol)
-            for score in scores
+            for score in scores.values()
         ]
         return pd.DataFrame(rows, columns=["card_hash", *_Setting._fields, *_Score._fields])
 
@@ -276,7 +287,7 @@ class Benchmark:
         key = (task, protocol, init)
         if key not in self._means:
             self._means[key] = {
-                digest: fmean(score.value for score in scores)
+                digest: fmean(score.value for score in scores.values())
                 for digest, settings in self._scores.items()
                 if (scores := _preferred(settings, *key)[1])
             }
@@ -387,31 +398,27 @@ def _hash_of(card: Mapping[str, Any] | str) -> str:
 
 
 def _preferred(
-    settings: Mapping[_Setting, list[_Score]], task: str, protocol: str, init: str
-) -> tuple[_Setting, list[_Score]]:
+    settings: Mapping[_Setting, _Replicates], task: str, protocol: str, init: str
+) -> tuple[_Setting, _Replicates]:
     """The scores of a card that count for a question: those of the first origin that has any."""
     for origin in ORIGINS:
         setting = _Setting(task, protocol, init, origin)
         if setting in settings:
             return setting, settings[setting]
-    return setting, []
+    return setting, {}
 
 
-def _replicates(scores: list[_Score], replicate: int | None, digest: str) -> list[_Score]:
-    """All scores, or those of one replicate."""
-    if replicate is None:
-        return scores
-    chosen = [score for score in scores if score.replicate == replicate]
-    if not chosen:
+def _one_replicate(scores: _Replicates, replicate: int, digest: str) -> _Replicates:
+    if replicate not in scores:
         raise NotMeasuredError(
             f"card {digest[:12]}... has {len(scores)} trainings, counted from 0; replicate {replicate} is none of them"
         )
-    return chosen
+    return {replicate: scores[replicate]}
 
 
-def _summarise(scores: list[_Score], setting: _Setting, digest: str) -> Result:
-    first = scores[0]
-    values = [score.value for score in scores]
+def _summarise(scores: _Replicates, setting: _Setting, digest: str) -> Result:
+    first = next(iter(scores.values()))
+    values = [score.value for score in scores.values()]
     return Result(
         value=fmean(values),
         std=stdev(values) if len(values) > 1 else math.nan,
@@ -421,7 +428,7 @@ def _summarise(scores: list[_Score], setting: _Setting, digest: str) -> Result:
         protocol=setting.protocol,
         init=setting.init,
         origin=setting.origin,
-        cost_seconds=fmean(score.cost_seconds for score in scores),
+        cost_seconds=fmean(score.cost_seconds for score in scores.values()),
         source=first.source,
         card_hash=digest,
     )

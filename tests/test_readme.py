@@ -13,15 +13,30 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_python_of_the_readme_runs(capsys):
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(program, {})  # noqa: S102 - the point of the test
-    assert "Serianni" in capsys.readouterr().out
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder to work in that has the files which the pages name."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run)(.*)$", README, re.MULTILINE))
-def test_the_commands_of_the_readme_run(line):
+@pytest.mark.parametrize(("page", "says"), [("README.md", "Serianni"), ("CONTRIBUTING.md", "best")])
+def test_the_python_of_a_page_runs(capsys, elsewhere, page, says):
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text().replace("\n   ", "\n"), re.DOTALL)
+    assert len(programs) >= 3
+    exec("\n".join(programs), {"__name__": "page"})  # noqa: S102 - the point of the test
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run)([^#\n]*)", README, re.MULTILINE))
+def test_the_commands_of_the_readme_run(elsewhere, line):
     assert run_app(line.split()) == 0
+
+
+def test_the_graph_of_the_readme_is_what_the_command_draws(elsewhere):
+    assert run_app(["info", "bert-tiny", "--graph", "tiny.svg"]) == 0
+    drawn, shown = (Path(name).read_text() for name in ("tiny.svg", "docs/bert_tiny.svg"))
+    assert re.findall(r"<text[^>]*>([^<]*)<", drawn) == re.findall(r"<text[^>]*>([^<]*)<", shown)
 
 
 def test_links_to_files_lead_somewhere():
