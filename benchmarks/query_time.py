@@ -7,14 +7,14 @@ package brings no data, so it reads files written here in its own format, with m
 name, and one of them with results on four datasets after 12 and 200 epochs, as the real ones have.
 """
 
+import math
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 from nats_bench import ArchResults, ResultsCount, create, pickle_save
 from sklearn.model_selection import ParameterGrid
+from timing import REPEATS, median_seconds
 
 from flexnas_bench import Benchmark, DesignSpace, ModelCard, load_benchmark, load_space
 
-REPEATS = 7
 MILLION = 1_000_000
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 DATASETS = {
@@ -52,17 +52,6 @@ imported = time.perf_counter()
 create({folder!r}, "tss", fast_mode=True, verbose=False).get_more_info(0, "cifar10", hp="12", is_random=False)
 print(imported - started, time.perf_counter() - imported)
 """
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Median time of several runs after a warm-up."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def fresh(program: str) -> tuple[float, float]:
@@ -117,13 +106,19 @@ def queries(folder: str) -> list[tuple[str, float, str, float]]:
     cards = [space[i % space.size] for i in range(20_000)]
     hashes = [card.hash for card in cards]
     api = create(folder, "tss", fast_mode=True, verbose=False)
-    ask = seconds(lambda: [api.get_more_info(0, "cifar10", hp="12", is_random=False) for _ in range(2_000)]) / 2_000
+
+    def ask_peer() -> None:
+        for _ in hashes:
+            api.get_more_info(0, "cifar10", hp="12", is_random=False)
+
+    answer = median_seconds(ask_peer, len(hashes))
     for what, questions in (("card", cards), ("hash", hashes)):
-        each = seconds(partial(ask_all, bench, questions)) / len(questions)
-        rows.append((f"query of a {what}, warm", each, "get_more_info, warm", ask))
+        each = median_seconds(partial(ask_all, bench, questions), len(questions))
+        rows.append((f"query of a {what}, warm", each, "get_more_info, warm", answer))
     million = (hashes * (MILLION // len(hashes) + 1))[:MILLION]
     series = pd.Series({card.hash: bench.query(card).value for card in space})
-    many, reindexed = seconds(lambda: bench.query_many(million)), seconds(lambda: series.reindex(million).to_numpy())
+    many = median_seconds(lambda: bench.query_many(million))
+    reindexed = median_seconds(lambda: series.reindex(million).to_numpy())
     np.testing.assert_array_equal(bench.query_many(million), series.reindex(million).to_numpy())
     rows.append(("query_many of 1,000,000 hashes", many, "pandas Series.reindex", reindexed))
     return rows
@@ -133,24 +128,25 @@ def spaces() -> list[tuple[str, float, str, float]]:
     """Rows of the table about cards and their indices."""
     g1, g3 = load_space("g1"), load_space("g3")
     drawn = [ModelCard(g1[i].layers) for i in range(0, g1.size, 50)]
-    peer = seconds(lambda: [nx.weisfeiler_lehman_graph_hash(c.graph(), node_attr="label") for c in drawn]) / len(drawn)
+
+    def hash_with_networkx() -> None:
+        for card in drawn:
+            nx.weisfeiler_lehman_graph_hash(card.graph(), node_attr="label")
+
     rng = np.random.default_rng(0)
     indices = [g3.sample_index(rng) for _ in range(20_000)]
     cards = [g3[i] for i in indices]
-    unrank = seconds(lambda: [g3[i] for i in indices]) / len(indices)
-    rank = seconds(lambda: [g3.index(card) for card in cards]) / len(indices)
     grid = parameter_grid(g3)
     inside = [i % len(grid) for i in indices]
-    other = seconds(lambda: [grid[i] for i in inside]) / len(inside)
+    made = median_seconds(lambda: [card.hash for card in g1], g1.size)
+    unrank = median_seconds(lambda: [g3[i] for i in indices], len(indices))
+    rank = median_seconds(lambda: [g3.index(card) for card in cards], len(cards))
+    from_grid = median_seconds(lambda: [grid[i] for i in inside], len(inside))
     return [
-        (
-            "9,312 cards of G1 made and hashed",
-            seconds(lambda: [card.hash for card in g1]),
-            "networkx WL hash",
-            peer * g1.size,
-        ),
-        ("card of an index of G3", unrank, "scikit-learn ParameterGrid", other),
-        ("index of a card of G3", rank, "scikit-learn ParameterGrid", other),
+        ("a card of G1 made and hashed", made, "networkx WL hash", median_seconds(hash_with_networkx, len(drawn))),
+        ("all 9,312 of them", made * g1.size, "", math.nan),
+        ("card of an index of G3", unrank, "scikit-learn ParameterGrid", from_grid),
+        ("index of a card of G3", rank, "", math.nan),
     ]
 
 
@@ -178,7 +174,8 @@ def main() -> None:
     print("| what | flexnas-bench | peer | peer takes | peer / flexnas-bench |")
     print("|---|---:|---|---:|---:|")
     for what, ours, name, theirs in rows:
-        print(f"| {what} | {readable(ours)} | {name} | {readable(theirs)} | {theirs / ours:.2g} |")
+        peer = f"{name} | {readable(theirs)} | {theirs / ours:.2g}" if name else "| |"
+        print(f"| {what} | {readable(ours)} | {peer} |")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ GaussianProcessRegressor (Matern 5/2, a length scale a feature, noise, one start
 confidence bound of all candidates: what one would reach for otherwise.
 """
 
-import statistics
-import time
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -18,23 +15,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from threadpoolctl import threadpool_limits
+from timing import median_seconds
 
 from flexnas_bench import load_benchmark, load_space
 from flexnas_bench.optimizers.boshnas import Boshnas
 from flexnas_bench.predictors.seeding import reproducible
-
-REPEATS = 7
-
-
-def median_seconds(work: Callable[[], object]) -> float:
-    """Median time of several runs after a warm-up."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def measure(points: int) -> tuple[float, float, float]:

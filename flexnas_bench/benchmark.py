@@ -204,7 +204,7 @@ class Benchmark:
         >>> bench = load_benchmark()
         >>> some = next(bench.hashes("rte", "electra-owt-1m-step-0k"))
         >>> bench.trajectory(some, "rte")[["pretrain_steps", "value"]].iloc[-1].tolist()
-        []
+        [1000000.0, 54.51]
 
         Args:
             card: as for `query`.

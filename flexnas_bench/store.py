@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,7 +53,7 @@ class Store:
         """Adds scores, all of them or none; returns how many the store did not have yet.
 
         Raises:
-            ResultConflictError: the store has another value for one of them.
+            ResultConflictError: the store, or `trainings` themselves, say something else of one of them.
             BusyError: another process kept writing.
             RunMismatchError: the folder holds something else than a store.
             TableCorruptError: a part of the store is not what was written.
@@ -126,7 +125,7 @@ class Store:
 
     def part_names(self) -> list[str]:
         """File names of the parts, oldest first."""
-        return sorted(path.name for path in self.folder.glob("[0-9]*.parquet"))
+        return sorted(path.name for path in self.folder.glob("[0-9]" * 20 + "-*.parquet"))
 
     def read_part(self, name: str) -> list[Row]:
         """The rows of a part; raises `TableCorruptError` where it is not what was written."""
@@ -144,10 +143,11 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        if not self.folder.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-        elif not self.folder.is_dir() or (not self._is_store() and any(self._visible())):
+        # Looked through before the marker is looked for: whatever else a store has, its marker was there first.
+        occupied = self.folder.exists() and (not self.folder.is_dir() or any(self._visible()))
+        if occupied and not self._is_store():
             raise RunMismatchError(f"{self.folder} holds something else than a store; name another folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
         with exclusive(self.folder / ".store.lock", self._patience):
             if not self._is_store():
                 write_bytes(self.folder / MARKER, f"format = {_FORMAT}\n".encode())
@@ -185,10 +185,12 @@ def _deduplicated(rows: Iterable[Row], known: dict[tuple[Any, ...], Row]) -> lis
         there = known.setdefault(_key(row), row)
         if there is row:
             fresh.append(row)
-        elif there["value"] != row["value"] and not (math.isnan(there["value"]) and math.isnan(row["value"])):
-            raise ResultConflictError(
-                f"card {row['hash'][:12]}... already has {row['task']} {there['value']}, not {row['value']}, as "
-                f"{row['origin']} replicate {row['replicate']} of protocol {row['protocol']}, init {row['init']:.12}; "
-                "another training needs another replicate number"
-            )
+            continue
+        for name in row:
+            if repr(there[name]) != repr(row[name]):  # as text, so that NaN equals NaN
+                raise ResultConflictError(
+                    f"card {row['hash'][:12]}... already has a {row['task']} score as {row['origin']} replicate "
+                    f"{row['replicate']} of protocol {row['protocol']}, init {row['init']:.12}, whose {name} is "
+                    f"{there[name]!r:.80}, not {row[name]!r:.80}; another training needs another replicate number"
+                )
     return fresh

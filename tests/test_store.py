@@ -60,10 +60,12 @@ def test_what_is_appended_is_there_and_counts_once(tmp_path):
 def test_two_values_for_one_training_are_refused_and_nothing_is_written(tmp_path):
     store = Store(tmp_path)
     store.append([training()])
-    with pytest.raises(ResultConflictError, match=r"already has rte 57.0, not 58.0, as measured replicate 0"):
+    with pytest.raises(ResultConflictError, match=r"replicate 0 of protocol mine.* value is 57.0, not 58.0"):
         store.append([training(MINI), training(value=58.0)])
     with pytest.raises(ResultConflictError):
         store.append([training(MINI), training(MINI, value=1.0)])
+    with pytest.raises(ResultConflictError, match=r"pretrain_seconds is None, not 7\.0"):
+        store.append([training(pretrain_seconds=7.0)])
     assert len(store.rows()) == 1
     for different in ({"replicate": 1}, {"init": MINI.hash}, {"origin": "published"}, {"protocol": "other"}):
         assert store.append([training(value=58.0, **different)]) == 1
