@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
     from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
     from flexnas_bench.published.figures import load_published as load_published
-    from flexnas_bench.results import Training as Training
+    from flexnas_bench.records import Training as Training
     from flexnas_bench.searching.runner import search as search
     from flexnas_bench.searching.runs import Run as Run
     from flexnas_bench.space.base import DesignSpace as DesignSpace
@@ -63,7 +63,7 @@ _NAMES = {
     "optimizers.base": ("Optimizer",),
     "optimizers.registry": ("make_optimizer", "optimizer_names"),
     "published.figures": ("load_published",),
-    "results": ("Training",),
+    "records": ("Training",),
     "searching.runner": ("search",),
     "searching.runs": ("Run",),
     "space.base": ("DesignSpace",),

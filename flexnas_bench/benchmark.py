@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flexnas_bench.card import ModelCard, is_hash
-from flexnas_bench.errors import InvalidCardError, NotMeasuredError, OptionError
+from flexnas_bench.errors import InvalidCardError, NotMeasuredError, OptionError, shown
+from flexnas_bench.protocols import PROTOCOLS, SOURCES, expand_protocols
 from flexnas_bench.results import (
     ARCHITECTURES,
     DEFAULT_PROTOCOL,
@@ -23,7 +24,6 @@ from flexnas_bench.results import (
     RESULTS,
     RUNS_TRAINED,
     SCRATCH,
-    expand_protocols,
     training_cost_seconds,
 )
 from flexnas_bench.storage import read_shipped, read_shipped_toml
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 #: Kinds of answer this version can give.
 KINDS = ("table", "auto")
-PROTOCOLS, SOURCES = "protocols.toml", "sources.toml"
 Card = ModelCard | Mapping[str, Any] | str
 
 
@@ -50,9 +49,10 @@ class Result:
         protocol: training recipe.
         init: `"scratch"`, or the hash of the card whose weights were transferred.
         origin: `"published"`, `"measured"` or `"predicted"`.
-        cost_seconds: mean seconds of one training, pre-training plus fine-tuning; a fine-tuning time that is not
-            known is assumed (see `results.training_cost_seconds`). NaN where nothing is known.
-        source: key into `Benchmark.sources`.
+        cost_seconds: mean seconds of one training, pre-training plus fine-tuning (see
+            `results.training_cost_seconds`); NaN where nothing is known.
+        cost_assumed: whether a fine-tuning time in it is assumed, by the paper's Figure 7.
+        source: key into `Benchmark.sources`; several, parted by commas, where the trainings have several.
         card_hash: hash of the card asked.
     """
 
@@ -65,6 +65,7 @@ class Result:
     init: str
     origin: str
     cost_seconds: float
+    cost_assumed: bool
     source: str
     card_hash: str
 
@@ -76,6 +77,7 @@ class _Score(NamedTuple):
     value: float
     metric: str
     cost_seconds: float
+    cost_assumed: bool
     source: str
 
 
@@ -118,7 +120,8 @@ class Benchmark:
         for row in scores:
             cost = training_cost_seconds(row["pretrain_seconds"], row["finetune_seconds"], row["init"])
             setting = _Setting(row["task"], row["protocol"], row["init"], row["origin"])
-            score = _Score(row["replicate"], row["value"], row["metric"], cost, row["source"])
+            assumed = row["finetune_seconds"] is None and not math.isnan(cost)
+            score = _Score(row["replicate"], row["value"], row["metric"], cost, assumed, row["source"])
             self._scores.setdefault(row["hash"], {}).setdefault(setting, {})[score.replicate] = score
 
     def query(
@@ -188,7 +191,7 @@ class Benchmark:
             OptionError: no such task or protocol exists at all.
         """
         values = self._values(task, protocol or DEFAULT_PROTOCOL, init)
-        if isinstance(cards, str | Mapping):
+        if isinstance(cards, str | Mapping | ModelCard):
             raise InvalidCardError("query_many takes a list of cards or hashes; query takes a single one")
 
         def value_of(card: Card) -> float:
@@ -252,6 +255,10 @@ class Benchmark:
             for score in scores.values()
         ]
         return pd.DataFrame(rows, columns=["card_hash", *_Setting._fields, *_Score._fields])
+
+    def cite(self, result: Result) -> str:
+        """Citations of all sources of an answer."""
+        return "; ".join(self.sources[key]["citation"] for key in result.source.split(", "))
 
     def best(self, task: str = GLUE8, protocol: str | None = None) -> Result:
         """The highest mean score of a task among cards trained from scratch; raises as `query` does."""
@@ -341,8 +348,8 @@ def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> 
         RunMismatchError: there is no store in the folder.
         TableCorruptError: a shipped table, or a part of the store, is not what was written.
     """
-    if name.lower() != "flexibert":
-        raise OptionError(f"unknown benchmark {name!r}; there is flexibert")
+    if str(name).lower() != "flexibert":
+        raise OptionError(f"unknown benchmark {shown(name)}; there is flexibert")
     shipped = _shipped()
     if store is None:
         return shipped
@@ -417,18 +424,19 @@ def _one_replicate(scores: _Replicates, replicate: int, digest: str) -> _Replica
 
 
 def _summarise(scores: _Replicates, setting: _Setting, digest: str) -> Result:
-    first = next(iter(scores.values()))
     values = [score.value for score in scores.values()]
+    sources = dict.fromkeys(score.source for score in scores.values())
     return Result(
         value=fmean(values),
-        std=stdev(values) if len(values) > 1 else math.nan,
+        std=stdev(values) if len(values) > 1 and not any(map(math.isnan, values)) else math.nan,
         n=len(values),
         task=setting.task,
-        metric=first.metric,
+        metric=next(iter(scores.values())).metric,
         protocol=setting.protocol,
         init=setting.init,
         origin=setting.origin,
         cost_seconds=fmean(score.cost_seconds for score in scores.values()),
-        source=first.source,
+        cost_assumed=any(score.cost_assumed for score in scores.values()),
+        source=", ".join(sources),
         card_hash=digest,
     )

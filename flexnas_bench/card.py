@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flexnas_bench.cost import count_flops, count_parameters
-from flexnas_bench.errors import InvalidCardError
+from flexnas_bench.errors import InvalidCardError, shown
 from flexnas_bench.graph import BlockGraph
 from flexnas_bench.layer import MAX_LAYERS, EncoderLayer
 from flexnas_bench.named import NAMED_CARDS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 _LISTS = ("o", "h", "n", "f", "p")
-_HEX_DIGITS = set("0123456789abcdef")
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class ModelCard:
     def named(cls, name: str) -> ModelCard:
         """A card of the literature: `bert-tiny`, `fnet-mini`, `flexibert-mini`, ... (`NAMED_CARDS` has all)."""
         try:
-            return cls.from_dict(NAMED_CARDS[name.lower()])
+            return cls.from_dict(NAMED_CARDS[str(name).lower()])
         except KeyError:
-            raise InvalidCardError(f"no card is named {name!r:.80}; known: {', '.join(NAMED_CARDS)}") from None
+            raise InvalidCardError(f"no card is named {shown(name)}; known: {', '.join(NAMED_CARDS)}") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The paper's dictionary, with the paper's spelling of every value."""
@@ -121,7 +122,7 @@ class ModelCard:
 
 def is_hash(text: object) -> bool:
     """Whether a text has the form of a card's hash: 64 hex digits in lower case."""
-    return isinstance(text, str) and len(text) == 64 and set(text) <= _HEX_DIGITS
+    return isinstance(text, str) and _HASH.fullmatch(text) is not None
 
 
 def _check_shape(values: Mapping[str, Any]) -> int:
@@ -133,7 +134,7 @@ def _check_shape(values: Mapping[str, Any]) -> int:
         raise InvalidCardError(f"field {extra[0]}: unknown; a model card has l, o, h, n, f, p")
     depth = values["l"]
     if type(depth) is not int or depth < 1:
-        raise InvalidCardError(f"field l: {depth!r:.80} is not a positive whole number")
+        raise InvalidCardError(f"field l: {shown(depth)} is not a positive whole number")
     for field in _LISTS:
         if not isinstance(values[field], list | tuple):
             raise InvalidCardError(f"field {field}: not a list with one entry a layer")

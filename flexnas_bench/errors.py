@@ -1,6 +1,14 @@
 """The one error family: every mistake a user can make ends in a `FlexnasError` with one clear line."""
 
 
+def shown(value: object) -> str:
+    """A value as an error's text shows it: on one line, and short."""
+    try:
+        return f"{value!r:.80}"
+    except (ValueError, RecursionError):  # a number of more than 4,300 digits, a list that goes too deep
+        return f"a huge {type(value).__name__}"
+
+
 class FlexnasError(Exception):
     """Base of all errors raised on purpose by flexnas-bench; its text is one line for the user."""
 

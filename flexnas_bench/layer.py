@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from flexnas_bench.errors import InvalidCardError
+from flexnas_bench.errors import InvalidCardError, shown
 
 #: Named parameters of an operation. DSC has none: its parameter is an odd kernel size.
 OPERATION_PARAMETERS: dict[str, tuple[str, ...]] = {"SA": ("SDP", "WMA"), "LT": ("DFT", "DCT"), "DSC": ()}
@@ -38,7 +38,7 @@ class EncoderLayer:
 
     def __post_init__(self) -> None:
         if self.operation not in OPERATION_PARAMETERS:
-            raise InvalidCardError(f"field o: {self.operation!r:.80} is not one of SA, LT, DSC")
+            raise InvalidCardError(f"field o: {shown(self.operation)} is not one of SA, LT, DSC")
         _check_parameter(self.operation, self.parameter)
         _check_sizes("h", [self.hidden])
         _check_sizes("n", [self.heads], MAX_HEADS)
@@ -58,13 +58,13 @@ class EncoderLayer:
             InvalidCardError: naming the field at fault.
         """
         if not isinstance(operation, str):
-            raise InvalidCardError(f"field o: {operation!r:.80} is not one of SA, LT, DSC")
+            raise InvalidCardError(f"field o: {shown(operation)} is not one of SA, LT, DSC")
         if not isinstance(feed_forward, list | tuple):
-            raise InvalidCardError(f"field f: {feed_forward!r:.80} is not a list of widths")
+            raise InvalidCardError(f"field f: {shown(feed_forward)} is not a list of widths")
         if isinstance(parameter, str):
             parameter = int(parameter) if parameter.isdecimal() and len(parameter) < 9 else parameter.upper()
         elif type(parameter) is not int:
-            raise InvalidCardError(f"field p: {parameter!r:.80} is neither a name nor a kernel size")
+            raise InvalidCardError(f"field p: {shown(parameter)} is neither a name nor a kernel size")
         operation = operation.upper()
         return cls(_SHORT_FORMS.get(operation, operation), parameter, hidden, heads, tuple(feed_forward))
 
@@ -77,15 +77,15 @@ class EncoderLayer:
 def _check_parameter(operation: str, parameter: object) -> None:
     if operation == "DSC":
         if type(parameter) is not int or not 1 <= parameter <= MAX_SIZE or parameter % 2 == 0:
-            raise InvalidCardError(f"field p: {parameter!r:.80} is not an odd kernel size, which DSC needs")
+            raise InvalidCardError(f"field p: {shown(parameter)} is not an odd kernel size, which DSC needs")
     elif parameter not in OPERATION_PARAMETERS[operation]:
         allowed = ", ".join(OPERATION_PARAMETERS[operation])
-        raise InvalidCardError(f"field p: {parameter!r:.80} is not one of {allowed}, which {operation} needs")
+        raise InvalidCardError(f"field p: {shown(parameter)} is not one of {allowed}, which {operation} needs")
 
 
 def _check_sizes(field: str, values: Iterable[object], most: int = MAX_SIZE) -> None:
     for value in values:
         if type(value) is not int or value < 1:
-            raise InvalidCardError(f"field {field}: {value!r:.80} is not a positive whole number")
+            raise InvalidCardError(f"field {field}: {shown(value)} is not a positive whole number")
         if value > most:
-            raise InvalidCardError(f"field {field}: {value:.3g} is more than {most:,}")
+            raise InvalidCardError(f"field {field}: {shown(value)} is more than {most:,}")

@@ -100,6 +100,16 @@ def read_parquet(path: Path, schema: pa.Schema | None = None, content: bytes | N
     return table
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """A settings file; raises `TableCorruptError` where it is missing or no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TableCorruptError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # of the encoding, of the syntax, of numbers too long to read
+        raise TableCorruptError(f"cannot read {path}: {_first_line(error)}") from None
+
+
 @cache
 def shipped_path(name: str) -> Path:
     """Path of a shipped file, its checksum verified once a process; raises `TableCorruptError`."""
@@ -120,7 +130,7 @@ def read_shipped(name: str, schema: pa.Schema | None = None) -> pa.Table:
 
 def read_shipped_toml(name: str) -> dict[str, Any]:
     """A shipped settings file; raises `TableCorruptError` where it is not what was shipped."""
-    return tomllib.loads(shipped_path(name).read_text(encoding="utf-8"))
+    return read_toml(shipped_path(name))
 
 
 def write_checksums(folder: Path, names: Iterable[str]) -> None:
@@ -129,7 +139,7 @@ def write_checksums(folder: Path, names: Iterable[str]) -> None:
     Lines of other files stay as they are.
     """
     path = folder / CHECKSUMS
-    digests = parse_checksums(path.read_text(encoding="utf-8")) if path.exists() else {}
+    digests = read_checksums(folder) if path.exists() else {}
     digests |= {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
     write_bytes(path, "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
@@ -141,16 +151,16 @@ def data_folder() -> Path:
 
 @cache
 def _checksums() -> dict[str, str]:
+    return read_checksums(data_folder())
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 by file name, from the `CHECKSUMS` of a folder; raises `TableCorruptError` if it cannot be read."""
     try:
-        text = (data_folder() / CHECKSUMS).read_text(encoding="utf-8")
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise TableCorruptError(f"cannot read the checksums of the shipped tables: {_first_line(error)}") from None
-    return parse_checksums(text)
-
-
-def parse_checksums(text: str) -> dict[str, str]:
-    """SHA-256 by file name, from the lines of a `CHECKSUMS` file."""
-    return {name: digest for digest, name in (line.split("  ", 1) for line in text.splitlines() if "  " in line)}
+        raise TableCorruptError(f"cannot read {folder / CHECKSUMS}: {_first_line(error)}") from None
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines if "  " in line)}
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -12,9 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from flexnas_bench.errors import ResultConflictError, RunMismatchError, TableCorruptError
-from flexnas_bench.results import SCORES, Training, expand_protocols
-from flexnas_bench.storage import exclusive, parquet_bytes, read_parquet, write_bytes
+from flexnas_bench.errors import OptionError, ResultConflictError, RunMismatchError, TableCorruptError, shown
+from flexnas_bench.protocols import PROTOCOLS, check_descriptions, expand_protocols
+from flexnas_bench.records import Training
+from flexnas_bench.results import SCORES
+from flexnas_bench.storage import exclusive, parquet_bytes, read_parquet, read_toml, write_bytes
 
 MARKER = "store.toml"
 _FORMAT = 1
@@ -47,9 +48,10 @@ class Store:
     def __init__(self, folder: Path | str, patience: float = 30.0) -> None:
         self.folder = Path(folder)
         self._patience = patience
-        self._parts: dict[str, list[Row]] = {}  # by file name, as read so far
+        self._read: set[str] = set()  # names of the parts that are in `_scores`
+        self._scores: dict[tuple[Any, ...], Row] = {}
 
-    def append(self, trainings: Iterable[Training]) -> int:
+    def append(self, trainings: Training | Iterable[Training]) -> int:
         """Adds scores, all of them or none; returns how many the store did not have yet.
 
         Raises:
@@ -58,10 +60,12 @@ class Store:
             RunMismatchError: the folder holds something else than a store.
             TableCorruptError: a part of the store is not what was written.
         """
+        trainings = [trainings] if isinstance(trainings, Training) else list(trainings)
+        if wrong := [training for training in trainings if not isinstance(training, Training)]:
+            raise OptionError(f"trainings: {shown(wrong[0])} is no Training")
         rows = [row for training in trainings for row in training.rows()]
         with self._writing():
-            known = self._scores()
-            fresh = _deduplicated(rows, dict(known))
+            fresh = self._fresh(rows)
             if fresh:
                 self._write(fresh, time.time_ns())
         return len(fresh)
@@ -74,7 +78,8 @@ class Store:
             TableCorruptError: a part is not what was written.
         """
         self.check()
-        return list(self._scores().values())
+        self._refresh()
+        return list(self._scores.values())
 
     def compact(self) -> int:
         """Merges all parts into one, and clears away what killed writers left; returns how many there were.
@@ -83,10 +88,10 @@ class Store:
         """
         self.check()
         with self._writing():
-            merged = list(self._scores().values())
+            self._refresh()
             old = self.part_names()
             if len(old) > 1:
-                kept = self._write(merged, int(old[-1].partition("-")[0]))
+                kept = self._write(list(self._scores.values()), int(old[-1].partition("-")[0]))
                 for name in old:
                     if name != kept:
                         (self.folder / name).unlink()
@@ -95,33 +100,31 @@ class Store:
         return len(old)
 
     def described(self, name: str) -> dict[str, dict[str, Any]]:
-        """What `protocols.toml` or `sources.toml` of the folder says, `{}` where there is none."""
+        """What `protocols.toml` or `sources.toml` of the folder says, `{}` where there is none.
+
+        Raises:
+            TableCorruptError: the file cannot be read, or an entry makes no sense.
+        """
         path = self.folder / name
-        try:
-            facts = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        if not path.exists():
             return {}
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise TableCorruptError(f"cannot read {path}: {error}") from None
-        if not all(isinstance(entry, dict) for entry in facts.values()):
-            raise TableCorruptError(f"{path}: every entry must be a table, as in [my-name]")
-        return expand_protocols(facts)
+        try:
+            return (expand_protocols if name == PROTOCOLS else check_descriptions)(read_toml(path))
+        except OptionError as error:
+            raise TableCorruptError(f"{path}: {error}") from None
 
-    def _scores(self) -> dict[tuple[Any, ...], Row]:
-        """Rows by key; where processes told different values at once, the first one stands."""
-        scores: dict[tuple[Any, ...], Row] = {}
-        for row in self._read():
-            scores.setdefault(_key(row), row)
-        return scores
-
-    def _read(self) -> Iterator[Row]:
-        while True:  # until no part is merged away between listing and reading
-            names = self.part_names()
+    def _refresh(self) -> None:
+        """Takes in the parts that are new; of two rows with one key the older one stands."""
+        names: list[str] = []
+        while names != (names := self.part_names()):  # until none was merged away between listing and reading
             try:
-                self._parts = {name: self._parts.get(name) or self.read_part(name) for name in names}
+                for name in names:
+                    if name not in self._read:
+                        for row in self.read_part(name):
+                            self._scores.setdefault(_key(row), row)
+                        self._read.add(name)
             except FileNotFoundError:
-                continue
-            return (row for name in names for row in self._parts[name])
+                names = []
 
     def part_names(self) -> list[str]:
         """File names of the parts, oldest first."""
@@ -162,35 +165,27 @@ class Store:
 
     def check(self) -> None:
         """Raises `RunMismatchError` where there is no store, `TableCorruptError` for one of another version."""
-        try:
-            facts = tomllib.loads((self.folder / MARKER).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RunMismatchError(f"there is no store at {self.folder}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise TableCorruptError(f"cannot read {self.folder / MARKER}: {error}") from None
-        if facts.get("format") != _FORMAT:
-            raise TableCorruptError(
-                f"{self.folder / MARKER}: format {facts.get('format')!r}, this version reads {_FORMAT}"
-            )
+        if not self._is_store():
+            raise RunMismatchError(f"there is no store at {self.folder}")
+        found = read_toml(self.folder / MARKER).get("format")
+        if found != _FORMAT:
+            raise TableCorruptError(f"{self.folder / MARKER}: format {shown(found)}, this version reads {_FORMAT}")
+
+    def _fresh(self, rows: Iterable[Row]) -> list[Row]:
+        """Rows that are new, each once; raises `ResultConflictError` for one that contradicts another."""
+        self._refresh()
+        fresh: dict[tuple[Any, ...], Row] = {}
+        for row in rows:
+            there = self._scores.get(_key(row)) or fresh.setdefault(_key(row), row)
+            for name in row:
+                if repr(there[name]) != repr(row[name]):  # as text, so that NaN equals NaN
+                    raise ResultConflictError(
+                        f"card {row['hash'][:12]}... already has a {row['task']} score as {row['origin']} replicate "
+                        f"{row['replicate']} of protocol {row['protocol']}, init {row['init']:.12}, whose {name} is "
+                        f"{shown(there[name])}, not {shown(row[name])}; another training needs another replicate number"
+                    )
+        return list(fresh.values())
 
 
 def _key(row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in KEY)
-
-
-def _deduplicated(rows: Iterable[Row], known: dict[tuple[Any, ...], Row]) -> list[Row]:
-    """Rows that are new; `known` takes them in. Raises `ResultConflictError` for one that contradicts another."""
-    fresh = []
-    for row in rows:
-        there = known.setdefault(_key(row), row)
-        if there is row:
-            fresh.append(row)
-            continue
-        for name in row:
-            if repr(there[name]) != repr(row[name]):  # as text, so that NaN equals NaN
-                raise ResultConflictError(
-                    f"card {row['hash'][:12]}... already has a {row['task']} score as {row['origin']} replicate "
-                    f"{row['replicate']} of protocol {row['protocol']}, init {row['init']:.12}, whose {name} is "
-                    f"{there[name]!r:.80}, not {row[name]!r:.80}; another training needs another replicate number"
-                )
-    return fresh

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -15,8 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import FlexnasError
+from flexnas_bench.errors import FlexnasError, shown
+from flexnas_bench.protocols import PROTOCOLS, SOURCES, check_descriptions, expand_protocols
 from flexnas_bench.published.figures import FIGURES, table_path
+from flexnas_bench.records import Training
 from flexnas_bench.results import (
     ARCHITECTURES,
     DEFAULT_PROTOCOL,
@@ -27,12 +28,10 @@ from flexnas_bench.results import (
     RESULTS,
     RUNS_TRAINED,
     SCRATCH,
-    Training,
-    expand_protocols,
 )
-from flexnas_bench.searching.runs import RUNS
+from flexnas_bench.searching.runs import RUNS, make_rows
 from flexnas_bench.space import load_space
-from flexnas_bench.storage import CHECKSUMS, parse_checksums, read_parquet
+from flexnas_bench.storage import CHECKSUMS, read_checksums, read_parquet, read_toml
 from flexnas_bench.store import KEY, Store
 
 Rows = list[dict[str, Any]]
@@ -66,20 +65,33 @@ def verify_tables(folder: Path) -> Iterator[Check]:
         return  # what is left cannot be said of half the tables
     cards = tables["architectures.parquet"]
     runs, results = tables["runs_trained.parquet"], tables["results.parquet"]
-    described = [expand_protocols(_read_toml(folder / name)).keys() for name in ("protocols.toml", "sources.toml")]
-    yield _check("trainings", runs, lambda: _trainings(runs, {card["hash"] for card in cards}, *described))
+    hashes = {card["hash"] for card in cards}
+    described: list[dict[str, Any]] = []
+    yield _check("descriptions", described, lambda: _describe(folder, described))
+    if len(described) < 2:
+        return
+    yield _check("trainings", runs, lambda: _trainings(runs, hashes, *described))
     yield _check("scores", results, lambda: _scores(results, runs))
     yield _check("pool", tables["pool.parquet"], lambda: _pool(tables["pool.parquet"], runs))
     figures = [row for name in FIGURES for row in tables[table_path(name)]]
     yield _check("published figures", figures, lambda: _figures(figures, described[1]))
     searches = [row for name, rows in tables.items() if name.startswith("runs/") for row in rows]
-    yield _check("searches", searches, lambda: _searches(searches, {card["hash"] for card in cards}))
+    yield _check("searches", searches, lambda: _searches(searches, _answers(results)))
     yield _check("cards", cards, lambda: _cards(cards))
 
 
 def verify_store(store: Store) -> Iterator[Check]:
-    """Checks a store: checksums of its parts, cards and hashes, and that no score is told in two ways."""
+    """Checks a store: checksums of its parts, cards and hashes, and that no score is told in two ways.
+
+    Raises:
+        RunMismatchError: there is no store.
+        TableCorruptError: it is one of another version.
+    """
     store.check()
+    return _verify_store(store)
+
+
+def _verify_store(store: Store) -> Iterator[Check]:
     parts: list[Rows] = []
 
     def read() -> Iterator[str]:
@@ -92,20 +104,23 @@ def verify_store(store: Store) -> Iterator[Check]:
     yield _check("parts", store.part_names(), read)
     rows = [row for part in parts for row in part]
     yield _check("rows", rows, lambda: _store_rows(rows))
-    yield _check("descriptions", ["protocols.toml", "sources.toml"], lambda: _descriptions(store))
+    yield _check("descriptions", [PROTOCOLS, SOURCES], lambda: _descriptions(store))
 
 
 def _check(what: str, items: Iterable[Any], find: Callable[[], Iterable[str]]) -> Check:
-    problems = tuple(find())  # before the items are counted: some are found on the way
-    return Check(what, len(list(items)), problems)
+    """Looks for problems; a table so wrong that looking fails is one too."""
+    problems: list[str] = []
+    try:
+        problems += find()
+    except FlexnasError as error:
+        problems.append(str(error))
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        problems.append(f"{type(error).__name__} while looking: {shown(str(error))}")
+    return Check(what, len(list(items)), tuple(problems))  # counted after looking, which finds some on the way
 
 
 def _checksums(folder: Path, names: list[str]) -> Iterator[str]:
-    try:
-        listed = parse_checksums((folder / CHECKSUMS).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        yield f"{CHECKSUMS}: {error}"
-        return
+    listed = read_checksums(folder)
     for name in sorted(listed.keys() | set(names)):
         if name not in listed:
             yield f"{name} is not in {CHECKSUMS}"
@@ -126,15 +141,20 @@ def _read_all(folder: Path, names: list[str], tables: dict[str, Rows]) -> Iterat
             continue
         try:
             tables[name] = read_parquet(folder / name, schema).to_pylist()
+        except (FlexnasError, UnicodeDecodeError) as error:
+            yield f"{name}: {error}"
+            continue
+        if not tables[name]:
+            yield f"{name} is empty"
+
+
+def _describe(folder: Path, described: list[dict[str, Any]]) -> Iterator[str]:
+    """Reads what protocols and sources are into `described`."""
+    for name, expand in ((PROTOCOLS, expand_protocols), (SOURCES, check_descriptions)):
+        try:
+            described.append(expand(read_toml(folder / name)))
         except FlexnasError as error:
-            yield str(error)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return {}  # then nothing is described, and every name that is used is a problem
+            yield f"{name}: {error}"
 
 
 def _cards(rows: Rows) -> Iterator[str]:
@@ -192,7 +212,7 @@ def _scores(rows: Rows, runs: Rows) -> Iterator[str]:
 def _pool(rows: Rows, runs: Rows) -> Iterator[str]:
     trained = {run["hash"] for run in runs if run["protocol"] == DEFAULT_PROTOCOL}
     for row in rows:
-        if ModelCard.from_json(row["card"]).hash != row["hash"] or row["hash"] not in trained:
+        if row["hash"] not in trained or _hash_of(row["card"]) != row["hash"]:
             yield f"card {row['hash'][:12]} is not one of the trained ones"
     if missing := trained - {row["hash"] for row in rows}:
         yield f"{len(missing)} trained cards are not in the pool"
@@ -203,20 +223,42 @@ def _figures(rows: Rows, sources: Iterable[str]) -> Iterator[str]:
         if row["source"] not in sources:
             yield f"source {row['source']} is not described"
         text = row.get("model_card_if_unique")
-        if text is not None and ModelCard.from_json(text) not in load_space("g1"):
-            yield f"a card of fig5 is not of g1: {text}"
+        if text is not None and not _in_g1(text):
+            yield f"a card of fig5 is not of g1: {shown(text)}"
 
 
-def _searches(rows: Rows, cards: set[str]) -> Iterator[str]:
-    best: dict[tuple[str, int], list[float]] = {}
+def _answers(results: Rows) -> set[tuple[str, float]]:
+    """What queries may have answered, by hash: means over replicates."""
+    values: dict[tuple[str, ...], list[float]] = {}
+    for row in results:
+        values.setdefault((row["hash"], row["task"], row["protocol"], row["init"]), []).append(row["value"])
+    return {(question[0], fmean(replicates)) for question, replicates in values.items()}
+
+
+def _searches(rows: Rows, values: set[tuple[str, float]]) -> Iterator[str]:
+    runs: dict[tuple[str, int], Rows] = {}
     for row in rows:
-        seen = best.setdefault((row["optimizer"], row["seed"]), [])
-        seen.append(row["value"])
-        where = f"{row['optimizer']}, seed {row['seed']}, step {row['step']}"
-        if row["card_hash"] not in cards:
-            yield f"{where}: card {row['card_hash'][:12]} leads nowhere"
-        if row["step"] != len(seen) or row["best"] != max(seen):
-            yield f"{where}: not the step, or not the best, that the steps before it lead to"
+        runs.setdefault((row["optimizer"], row["seed"]), []).append(row)
+    for (optimizer, seed), run in runs.items():
+        if repr(make_rows(run, optimizer, seed)) != repr(run):  # as text, so that NaN equals NaN
+            yield f"{optimizer}, seed {seed}: steps, best values and times do not follow from one another"
+        for row in run:
+            if not math.isnan(row["value"]) and (row["card_hash"], row["value"]) not in values:
+                yield f"{optimizer}, seed {seed}, step {row['step']}: no such score of card {row['card_hash'][:12]}"
+
+
+def _hash_of(text: str) -> str | None:
+    try:
+        return ModelCard.from_json(text).hash
+    except FlexnasError:
+        return None
+
+
+def _in_g1(text: str) -> bool:
+    try:
+        return ModelCard.from_json(text) in load_space("g1")
+    except FlexnasError:
+        return False
 
 
 def _store_rows(rows: Rows) -> Iterator[str]:
@@ -236,7 +278,7 @@ def _store_rows(rows: Rows) -> Iterator[str]:
 
 
 def _descriptions(store: Store) -> Iterator[str]:
-    for name in ("protocols.toml", "sources.toml"):
+    for name in (PROTOCOLS, SOURCES):
         try:
             store.described(name)
         except FlexnasError as error:

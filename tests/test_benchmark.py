@@ -53,9 +53,34 @@ def test_replicates_are_averaged_and_can_be_told_apart():
         bench.query(TINY, replicate=2)
 
 
+def test_one_of_two_trainings_diverged():
+    bench = small_benchmark((TINY, *PLAIN, 0, "published", math.nan, 1.0), (TINY, *PLAIN, 1, "published", 62.0, 1.0))
+    result = bench.query(TINY)
+    assert math.isnan(result.value)
+    assert math.isnan(result.std)
+    assert result.n == 2
+    assert np.isnan(bench.query_many([TINY])).all()
+    with pytest.raises(NotMeasuredError):
+        bench.best()
+
+
+def test_every_source_of_an_answer_is_named():
+    trainings = [
+        Training(card=TINY, protocol="other", scores={"rte": 50.0 + i}, replicate=i, source=source)
+        for i, source in enumerate("ab")
+    ]
+    rows = [row for training in trainings for row in training.rows()]
+    bench = Benchmark(rows, dict, {"other": {}}, {"a": {"citation": "A"}, "b": {"citation": "B"}})
+    result = bench.query(TINY, "rte", "other")
+    assert (result.value, result.source, bench.cite(result)) == (50.5, "a, b", "A; B")
+    assert bench.query(TINY, "rte", "other", replicate=1).source == "b"
+
+
 def test_an_unknown_fine_tuning_time_is_in_the_papers_proportion():
     bench = small_benchmark((TINY, *PLAIN, 0, "published", 60.0, None))
     assert bench.query(TINY).cost_seconds == pytest.approx(1_000 / (1 - 0.9875 / 39.4646))  # Figure 7
+    assert bench.query(TINY).cost_assumed
+    assert not small_benchmark((TINY, *PLAIN, 0, "published", 60.0, 5.0)).query(TINY).cost_assumed
 
 
 def test_another_protocol_init_or_kind_is_never_answered_silently():
@@ -169,7 +194,7 @@ def value_or_nan(bench, card, task, protocol):
 
 def test_many_that_are_none(bench):
     assert np.isnan(bench.query_many(["0" * 64])).all()
-    for bad in (["bert"], "0" * 64, TINY.to_dict()):
+    for bad in (["bert"], "0" * 64, TINY.to_dict(), TINY):
         with pytest.raises(InvalidCardError):
             bench.query_many(bad)
     with pytest.raises(OptionError):

@@ -71,6 +71,48 @@ def test_two_values_for_one_training_are_refused_and_nothing_is_written(tmp_path
         assert store.append([training(value=58.0, **different)]) == 1
 
 
+@pytest.mark.parametrize("kind", [int, float, np.int64, np.float32, np.float64])
+def test_numbers_of_any_type_are_the_same_numbers(tmp_path, kind):
+    store = Store(tmp_path)
+    told = training(scores={"rte": kind(57)}, pretrain_seconds=kind(10), replicate=np.int64(0), seed=np.int32(3))
+    assert store.append(told) == 1
+    assert store.append([told]) == 0
+    assert Store(tmp_path).append([training(scores={"rte": 57}, pretrain_seconds=10, seed=3)]) == 0
+
+
+def test_what_is_no_training_is_refused(tmp_path):
+    for bad in ([3], ["bert-tiny"], [training(), None]):
+        with pytest.raises(OptionError, match="is no Training"):
+            Store(tmp_path).append(bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_looks_again_while_parts_are_merged(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    for replicate in range(4):
+        store.append([training(replicate=replicate)])
+    old = store.part_names()
+    Store(tmp_path).compact()
+    merged = store.part_names()
+    listings = iter([old[:2], merged, merged])  # as a listing may be that is made while files come and go
+    reader = Store(tmp_path)
+    monkeypatch.setattr(reader, "part_names", lambda: next(listings))
+    assert len(reader.rows()) == 4
+
+
+def test_a_store_that_cannot_be_written_can_be_read(tmp_path, monkeypatch):
+    Store(tmp_path).append([training()])
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr("flexnas_bench.store.exclusive", refuse)
+    monkeypatch.setattr("flexnas_bench.store.write_bytes", refuse)
+    assert load_benchmark(store=tmp_path).query(TINY, "rte", "mine").value == 57.0
+    with pytest.raises(PermissionError):
+        Store(tmp_path).append([training(MINI)])
+
+
 def test_a_diverged_training_is_a_result(tmp_path):
     store = Store(tmp_path)
     for _ in range(2):
@@ -160,10 +202,15 @@ def test_names_are_described_beside_the_parts(tmp_path):
     (tmp_path / "protocols.toml").write_text(f'[{DEFAULT_PROTOCOL}]\nsummary = "mine alone"\n')
     with pytest.raises(OptionError, match="describes electra-owt-100k otherwise"):
         load_benchmark(store=tmp_path)
-    for text in ("[mine", "mine = 3"):
+    bad = ["[mine", "mine = 3", f"mine = {'1' * 5000}", f"mine = {'[' * 5000}", '[mine]\ncurve = "c"']
+    bad += [f"[mine]\ncheckpoints = {steps}" for steps in ("3", '["a"]', "[1000, 1500]", "[1000, 1000]", "[-1000]")]
+    for text in bad:
         (tmp_path / "protocols.toml").write_text(text)
         with pytest.raises(TableCorruptError, match=r"protocols\.toml"):
             load_benchmark(store=tmp_path)
+    (tmp_path / "protocols.toml").unlink()
+    (tmp_path / "sources.toml").write_text("[own]\ncheckpoints = 3\n")
+    assert load_benchmark(store=tmp_path).sources["own"]["checkpoints"] == 3
 
 
 def test_there_is_no_store(tmp_path):
@@ -336,6 +383,16 @@ def test_rows_have_the_columns_of_the_schema(tmp_path):
         ({"scores": {"rte": "60"}}, "'rte' = '60'"),
         ({"scores": {"rte": math.inf}}, "'rte' = inf"),
         ({"scores": {"": 60.0}}, "'' = 60.0"),
+        ({"scores": {"\udcff": 60.0}}, "60.0 is no score"),
+        ({"scores": {"rte": 10**400}}, "'rte' = 1000"),
+        ({"scores": [60.0]}, "no dictionary by task"),
+        ({"metrics": None}, "metrics: None"),
+        ({"metrics": {"rte": 3}}, "metrics: 3"),
+        ({"run_id": 3}, "run_id: 3"),
+        ({"source": "a, b"}, "has a comma"),
+        ({"protocol": "\udcff"}, "protocol: "),
+        ({"pretrain_seconds": 10**400}, "pretrain_seconds: 1000"),
+        ({"seed": 2**63}, "seed: 9223"),
     ],
 )
 def test_a_training_that_makes_no_sense(changes, says):

@@ -1,9 +1,12 @@
 """`verify` finds what is wrong, wherever it is."""
 
+import math
+
 import pyarrow as pa
 import pytest
 
-from flexnas_bench import ModelCard, RunMismatchError, Store, Training, storage
+from flexnas_bench import ModelCard, RunMismatchError, Store, Training, storage, verification
+from flexnas_bench.searching.runs import make_rows
 from flexnas_bench.verification import SCHEMAS, verify_store, verify_tables
 
 TINY = ModelCard.named("bert-tiny")
@@ -86,22 +89,50 @@ SPOILED = [
     ("pool.parquet", lambda rows: rows.pop(), "pool", "1 trained cards are not in the pool"),
     ("pool.parquet", lambda rows: rows[0].update(card=TINY.to_json()), "pool", "not one of the trained"),
     ("published/table3.parquet", lambda rows: rows[0].update(source="s"), "published figures", "source s"),
-    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(card_hash="0" * 64), "searches", "leads nowhere"),
-    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(best=99.0), "searches", "not the best"),
-    ("runs/pool_glue8.parquet", lambda rows: rows.pop(5), "searches", "not the step"),
+    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(card_hash="0" * 64), "searches", "no such score"),
+    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(best=99.0), "searches", "do not follow"),
+    ("runs/pool_glue8.parquet", lambda rows: rows.pop(5), "searches", "do not follow"),
+    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(value=3.0), "searches", "no such score"),
+    ("pool.parquet", lambda rows: rows[0].update(card="{"), "pool", "not one of the trained"),
+    ("published/fig5.parquet", lambda rows: rows[0].update(model_card_if_unique="{"), "published figures", "not of g1"),
+    ("published/fig5.parquet", lambda rows: rows.clear(), "schemas", "fig5.parquet is empty"),
 ]
 
 
 @pytest.mark.parametrize(("name", "change", "what", "says"), SPOILED)
-def test_what_does_not_fit_together_is_found(folder, name, change, what, says):
+def test_what_does_not_fit_together_is_found(folder, monkeypatch, name, change, what, says):
+    if what != "cards":  # which takes the longest
+        monkeypatch.setattr(verification, "_cards", lambda rows: ())
     edit(folder, name, change)
-    found = {}
-    for check in verify_tables(folder):
-        found[check.what] = check.problems
-        if check.what == what:
-            break
+    found = {check.what: check.problems for check in verify_tables(folder)}
     assert found["checksums"] == ()
     assert any(says in problem for problem in found[what])
+
+
+@pytest.mark.parametrize("text", ["a = 1", "[p]\ncheckpoints = 3", "[p", f"a = {'1' * 5000}"])
+def test_descriptions_that_make_no_sense_are_found(folder, text):
+    (folder / "protocols.toml").write_text(text)
+    storage.write_checksums(folder, ["protocols.toml"])
+    assert "protocols.toml" in problems(verify_tables(folder))["descriptions"][0]
+
+
+def test_a_folder_in_the_place_of_a_table_is_found(folder):
+    (folder / "pool.parquet").unlink()
+    (folder / "pool.parquet").mkdir()
+    found = problems(verify_tables(folder))
+    assert found.keys() == {"checksums", "schemas"}
+
+
+def test_a_failed_evaluation_is_no_problem(folder, monkeypatch):
+    monkeypatch.setattr(verification, "_cards", lambda rows: ())
+
+    def fail(rows):
+        run = [row for row in rows if (row["optimizer"], row["seed"]) == ("random", 0)]
+        run[0]["value"] = math.nan
+        rows[:] = make_rows(run, "random", 0)
+
+    edit(folder, "runs/pool_glue8.parquet", fail)
+    assert problems(verify_tables(folder)) == {}
 
 
 def test_a_store_is_checked_too(tmp_path):

@@ -29,7 +29,6 @@ def verify(
         raise TableCorruptError(f"there is no folder {data}")
     checks: Iterator[Check] = verify_tables(data or data_folder())
     if store is not None:
-        Store(store).check()
         checks = chain(checks, verify_store(Store(store)))
     found = []
     for check in checks:

@@ -111,7 +111,7 @@ def _bench_facts(bench: Benchmark) -> dict[str, Any]:
             name: {"cards": cards.get(name, 0), "trainings": counts[name], **protocol}
             for name, protocol in bench.protocols.items()
         },
-        "published": {name: figure.title for name, figure in FIGURES.items()},
+        "published": {name: {"title": figure.title, "source": figure.source} for name, figure in FIGURES.items()},
         "sources": bench.sources,
         "named_cards": list(NAMED_CARDS),
     }
@@ -134,8 +134,8 @@ def _show_bench(facts: dict[str, Any]) -> None:
         extent = f"{points[0]['cards']:,} cards at {len(points)} step counts, {first:,} to {last:,}"
         say(f"  {curve}-step-...k: {extent}. {points[0]['summary']}")
     say("published figures and tables (load_published), on scales of their own:")
-    for name, title in facts["published"].items():
-        say(f"  {name}: {title}")
+    for name, figure in facts["published"].items():
+        say(f"  {name}: {figure['title']} ({figure['source']})")
     say("sources:")
     for key, source in facts["sources"].items():
         say(f"  {key}: {source['citation']}")

@@ -13,7 +13,7 @@ from flexnas_bench.benchmark import load_benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import OptionError
-from flexnas_bench.results import GLUE8, SCRATCH
+from flexnas_bench.results import COST_ASSUMPTION, GLUE8, SCRATCH
 
 CardArgument = Annotated[
     str, typer.Argument(help="A model card as JSON, its hash of 64 hex digits, or a name (bert-tiny, ...).")
@@ -39,9 +39,8 @@ def query(
     say(describe(result))
     say(f"card {result.card_hash}")
     if not math.isnan(result.cost_seconds):
-        assumption = bench.protocols[result.protocol].get("cost", "")
-        say(f"cost {result.cost_seconds:,.0f} s a training. {assumption}")
-    say(f"source: {bench.sources[result.source]['citation']}")
+        say(f"cost {result.cost_seconds:,.0f} s a training{f', {COST_ASSUMPTION}' if result.cost_assumed else ''}")
+    say(f"source: {bench.cite(result)}")
 
 
 def optimizers(as_json: Json = False) -> None:

@@ -81,5 +81,5 @@ def run_app(arguments: list[str]) -> int:
 
 
 def _refuse(reason: str) -> int:
-    say_error(f"Error: {reason}")
+    say_error(f"Error: {' '.join(reason.split())}")
     return 2

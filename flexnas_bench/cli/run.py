@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
@@ -27,6 +28,7 @@ from flexnas_bench.storage import write_bytes
 
 PICTURE = "best_so_far.png"
 SUMMARY = "summary.json"
+MOST = 100_000  # seeds, processes
 
 
 def run(
@@ -57,8 +59,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Search a space with an optimizer, and show how good the best card was after every evaluation."""
-    if seeds < 1 or jobs < 1:
-        raise OptionError("--seeds and --jobs must be 1 or more")
+    if not (1 <= seeds <= MOST and 1 <= jobs <= MOST):
+        raise OptionError(f"--seeds and --jobs must be 1 to {MOST:,}")
     arguments: dict[str, Any] = {
         "optimizer": optimizer,
         "space": space,
@@ -68,16 +70,18 @@ def run(
         "embedding": embedding,
         "initial": int(initial) if initial.removeprefix("-").isdecimal() and len(initial) < 16 else initial,
         "until_converged": until_converged,
-        **_options(option or [], optimizer_options(optimizer_class(optimizer))),
+        **_options(option or [], optimizer),
     }
     prepared = prepare(load_benchmark(store=store), **arguments)  # before anything is started
     settings = prepared.settings
     folder = out or Path("runs") / settings.label
-    total = seeds * min(prepared.budget.evaluations, prepared.space.size)
+    timed = prepared.budget.seconds < math.inf
+    total = math.inf if timed else seeds * min(prepared.budget.evaluations, prepared.space.size)
     with progress_bar(f"{optimizer} on {settings.space}, {task}", total) as progress:
         runs = search_seeds(arguments, range(seeds), folder, store=store, jobs=jobs, progress=progress)
-    if not all(run.rows for run in runs):
-        raise OptionError(f"--budget: {budget} are not enough for one evaluation")
+    for seed, one in enumerate(runs):
+        if not one.rows:
+            raise OptionError(f"--budget: in {budget} not one evaluation of seed {seed} would have ended")
     _draw(prepared, runs, folder)
     summary = _summary(prepared, runs, folder)
     write_bytes(folder / SUMMARY, to_json(summary).encode())
@@ -87,8 +91,11 @@ def run(
         _show(summary)
 
 
-def _options(texts: list[str], known: dict[str, Any]) -> dict[str, Any]:
-    """Options from `name=value` texts, less those that are as their defaults."""
+def _options(texts: list[str], optimizer: str) -> dict[str, Any]:
+    """Options from `name=value` texts."""
+    if ":" in optimizer and "" not in sys.path:
+        sys.path.insert(0, "")  # a module in the folder one works in, as `python -m` would find it
+    known = optimizer_options(optimizer_class(optimizer))
     options: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -99,9 +106,9 @@ def _options(texts: list[str], known: dict[str, Any]) -> dict[str, Any]:
             raise OptionError(f"unknown option {name!r}; the optimizer takes {', '.join(known) or 'none'}")
         try:
             options[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             options[name] = value
-    return {name: value for name, value in options.items() if value != known[name]}
+    return options
 
 
 def _draw(search: Search, runs: list[Run], folder: Path) -> None:
@@ -111,14 +118,14 @@ def _draw(search: Search, runs: list[Run], folder: Path) -> None:
 
     frame, settings, bench = pd.concat([run.frame for run in runs]), search.settings, search.bench
     values = bench.query_many(search.space, settings.task, settings.protocol)
-    source = bench.query(frame["card_hash"].iloc[0], settings.task, settings.protocol).source
+    found = bench.query(frame["card_hash"].iloc[0], settings.task, settings.protocol)
     draw_trajectories(
         frame,
         folder / PICTURE,
         title=f"{settings.optimizer} on space {settings.space}",
         ylabel=f"best {settings.task} so far (points)",
         note=f"{' and '.join(sorted(frame['origin'].unique()))} scores, protocol {settings.protocol}: "
-        f"{bench.sources[source]['citation']}",
+        f"{bench.cite(found)}",
         optimum=float(np.nanmax(values)),
     )
 

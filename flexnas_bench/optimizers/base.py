@@ -11,7 +11,7 @@ import numpy as np
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding import Embedding, OneHot, check_embedding, load_embedding
-from flexnas_bench.errors import OptionError, ProposalError, SpaceExhaustedError
+from flexnas_bench.errors import OptionError, ProposalError, SpaceExhaustedError, shown
 from flexnas_bench.named import PAPER12
 from flexnas_bench.space import DesignSpace
 
@@ -49,8 +49,8 @@ class Optimizer(ABC):
         embedding: Embedding | str = OneHot.name,
         initial: Sequence[ModelCard] | int | str | None = None,
     ) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-            raise OptionError(f"seed: {seed!r:.80} is not a whole number, 0 or more")
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+            raise OptionError(f"seed: {shown(seed)} is not a whole number, 0 or more")
         if isinstance(embedding, str):
             check_embedding(embedding)
         self.space = space
@@ -170,5 +170,5 @@ class Optimizer(ABC):
         if isinstance(initial, list | tuple) and all(isinstance(card, ModelCard) for card in initial):
             return list(dict.fromkeys(self.space.index(card) for card in initial))
         if isinstance(initial, bool) or not isinstance(initial, int) or initial < 0:
-            raise OptionError(f"initial: {initial!r:.80} is neither a number, paper12, nor a list of model cards")
+            raise OptionError(f"initial: {shown(initial)} is neither a number, paper12, nor a list of model cards")
         return self.draw_unseen(initial, np.random.default_rng([self.seed, _INITIAL_STREAM]))

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import OptionError, shown
 from flexnas_bench.optimizers.base import Optimizer
 from flexnas_bench.space import DesignSpace, load_space
 
@@ -42,10 +42,15 @@ def optimizer_class(name: str) -> type[Optimizer]:
     try:
         found = entry.load()
     except Exception as error:
-        raise OptionError(f"optimizer {name} cannot be loaded: {error}") from error
-    if not (inspect.isclass(found) and issubclass(found, Optimizer)):
-        raise OptionError(f"optimizer {name} is {found!r}, not a subclass of Optimizer")
-    return found
+        raise OptionError(f"optimizer {name} cannot be loaded: {shown(str(error))}") from error
+    return check_class(found, name)
+
+
+def check_class(kind: Any, name: str = "") -> type[Optimizer]:
+    """A class that optimizers can be made of; raises `OptionError` for anything else."""
+    if not (inspect.isclass(kind) and issubclass(kind, Optimizer)) or inspect.isabstract(kind):
+        raise OptionError(f"optimizer {name or shown(kind)} is not a subclass of Optimizer with a `propose` of its own")
+    return kind
 
 
 def optimizer_options(kind: type[Optimizer]) -> dict[str, Any]:
@@ -71,12 +76,12 @@ def make_optimizer(optimizer: str | type[Optimizer], space: DesignSpace | str, *
     Raises:
         OptionError: an unknown name, an unknown option, or one that makes no sense.
     """
-    kind = optimizer_class(optimizer) if isinstance(optimizer, str) else optimizer
+    kind = optimizer_class(optimizer) if isinstance(optimizer, str) else check_class(optimizer)
     own = optimizer_options(kind)
     known = {"seed", "embedding", "initial", *own}
     for name, value in options.items():
         if name not in known:
-            raise OptionError(f"unknown option {name!r}; {kind.__name__} takes {', '.join(sorted(known))}")
+            raise OptionError(f"unknown option {shown(name)}; {kind.__name__} takes {', '.join(sorted(known))}")
         if name in own and not _fits(value, own[name]):
             raise OptionError(f"option {name}: {value!r} is not of the kind of its default, {own[name]!r}")
     return kind(load_space(space) if isinstance(space, str) else space, **options)
@@ -88,4 +93,6 @@ def _fits(value: Any, default: Any) -> bool:
         return False
     if default is None or isinstance(value, bool) != isinstance(default, bool):
         return default is None
-    return isinstance(value, int | float if isinstance(default, float) else type(default))
+    if isinstance(default, float) and isinstance(value, int):
+        return abs(value) < 2**63
+    return isinstance(value, type(default))

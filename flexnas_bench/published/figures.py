@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,17 @@ _FOLDER = "flexibert_2023"
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "text": str,
     "int": int,
-    "real": float,
+    "real": lambda text: _finite(float(text)),
     "card": lambda text: ModelCard.from_json(text).to_json(),
 }
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no figure")
+    return number
+
+
 _GLUE9 = ("CoLA", "MNLI", "MRPC", "QNLI", "QQP", "RTE", "SST-2", "STS-B", "WNLI")
 _FEATURES = (
     *("sa_sdp", "sa_wma", "conv", "lt_dft", "lt_dct"),
@@ -47,11 +56,13 @@ class Figure:
         title: what it shows.
         files: CSV files that make it up, below one another.
         columns: kind of each column: `text`, `int`, `real` or `card`; a trailing `?` allows nothing.
+        source: key of `sources.toml`.
     """
 
     title: str
     files: tuple[str, ...]
     columns: dict[str, str]
+    source: str = FLEXIBERT
 
     @property
     def schema(self) -> pa.Schema:
@@ -65,7 +76,7 @@ class Figure:
         return pa.Table.from_pylist(rows, schema=self.schema)
 
     def _parse(self, row: Row) -> dict[str, Any]:
-        parsed: dict[str, Any] = {"source": FLEXIBERT}
+        parsed: dict[str, Any] = {"source": self.source}
         for name, kind in self.columns.items():
             empty = row[name] == "" and kind.endswith("?")
             parsed[name] = None if empty else _PARSERS[kind.rstrip("?")](row[name])

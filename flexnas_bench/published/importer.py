@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import TableCorruptError
+from flexnas_bench.protocols import expand_protocols
 from flexnas_bench.published.figures import FIGURES, table_path
 from flexnas_bench.published.trainings import (
     CURVES,
@@ -22,9 +24,10 @@ from flexnas_bench.published.trainings import (
     read_early,
     read_glue_500,
 )
-from flexnas_bench.results import ARCHITECTURES, POOL, Training, expand_protocols, tables_of
+from flexnas_bench.records import Training, tables_of
+from flexnas_bench.results import ARCHITECTURES, POOL
 from flexnas_bench.space import load_space
-from flexnas_bench.storage import data_folder, write_bytes, write_checksums, write_parquet
+from flexnas_bench.storage import CHECKSUMS, data_folder, read_checksums, write_bytes, write_checksums, write_parquet
 
 
 def import_published(folder: Path, out: Path) -> dict[str, int]:
@@ -38,14 +41,20 @@ def import_published(folder: Path, out: Path) -> dict[str, int]:
     """
     pool = read_glue_500(folder / GLUE_500)
     trainings = pool + read_curves(folder / CURVES) + read_early(folder / EARLY)
+    for run_id, count in Counter(training.run_id for training in trainings).items():
+        if count > 1:
+            raise TableCorruptError(f"{folder}: training {run_id} stands there {count} times")
+    if (out / CHECKSUMS).exists():
+        read_checksums(out)  # refuses what is none before anything is written
+    figures = {table_path(name): figure.read(folder) for name, figure in FIGURES.items()}
     runs, results = tables_of(trainings)
     tables = {
         "architectures.parquet": _architectures(trainings),
         "pool.parquet": _pool(pool),
         "runs_trained.parquet": runs,
         "results.parquet": results,
+        **figures,
     }
-    tables |= {table_path(name): figure.read(folder) for name, figure in FIGURES.items()}
     settings = _settings({training.protocol for training in trainings})
     for name, content in settings.items():
         write_bytes(out / name, content)

@@ -25,6 +25,8 @@ def read_rows(path: Path, parse: Callable[[Row], T]) -> list[T]:
             reader = csv.DictReader(file)
             for row in reader:
                 try:
+                    if None in row or None in row.values():
+                        raise ValueError("not as many cells as the header has")
                     parsed.append(parse(row))
                 except (KeyError, TypeError, ValueError, FlexnasError) as error:
                     what = f"no column {error}" if isinstance(error, KeyError) else error

@@ -9,8 +9,10 @@ from pathlib import Path
 from statistics import fmean
 
 from flexnas_bench.card import ModelCard
+from flexnas_bench.protocols import checkpoint_protocol
 from flexnas_bench.published.reading import Row, read_rows
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, GLUE_METRICS, Training, checkpoint_protocol
+from flexnas_bench.records import Training
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, GLUE_METRICS
 
 GLUE_500 = "nas_bench_bert_2023/glue_500.csv"
 CURVES = "nas_bench_bert_2023/learning_curves_15.csv"
@@ -28,13 +30,9 @@ _METRICS = {GLUE8: "mean"}
 def read_glue_500(path: Path) -> list[Training]:
     """The 500 trainings of the benchmark; a card that stands there again is its next replicate."""
     seen: Counter[str] = Counter()
-    run_ids: set[str] = set()
 
     def parse(row: Row) -> Training:
         training = _glue_500_row(row, seen)
-        if training.run_id in run_ids:
-            raise ValueError(f"id {row['id']} stands there twice")
-        run_ids.add(training.run_id)
         seen[training.card.hash] += 1
         return training
 

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import OptionError, shown
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
@@ -38,6 +38,6 @@ class Budget:
         count = int(stripped) if stripped.isdecimal() and len(stripped) < 16 else 0
         if isinstance(text, bool) or not (count or (time and float(time[1]) > 0)):
             raise OptionError(
-                f"budget: {text!r:.80} is neither a number of evaluations, 1 or more, nor a simulated time such as 12h"
+                f"budget: {shown(text)} is neither a number of evaluations, 1 or more, nor a simulated time such as 12h"
             )
         return cls(seconds=float(time[1]) * _UNITS[time[2]]) if time else cls(evaluations=count)

@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from flexnas_bench.benchmark import Benchmark
+from flexnas_bench.benchmark import Benchmark, Result
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding import OneHot
 from flexnas_bench.errors import NotMeasuredError, OptionError, TableCorruptError
 from flexnas_bench.optimizers.base import INITIAL, Optimizer
-from flexnas_bench.optimizers.registry import make_optimizer
+from flexnas_bench.optimizers.registry import check_class, make_optimizer, optimizer_class, optimizer_options
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.searching.budget import Budget
 from flexnas_bench.searching.convergence import converged_at
@@ -56,8 +57,8 @@ def search(
         budget: number of evaluations, or a simulated time such as `"12h"` (see `Budget`); a space with fewer cards
             ends the search sooner.
         seed: the same seed gives the same run.
-        out: a folder for the journal and, at the end, `runs.parquet` with all seeds that have a journal there; a
-            search that was interrupted goes on where it stopped.
+        out: a folder for the journal and, at the end, `runs.parquet` with all that the journals there have, of other
+            seeds and of larger budgets too; a search that was interrupted goes on where it stopped.
         protocol: training recipe; `None` is the benchmark's default.
         embedding: name of an embedding.
         initial: cards to begin with, how many to draw, or `"paper12"`; `None` draws 10.
@@ -94,26 +95,32 @@ def prepare(
     **options: Any,
 ) -> Search:
     """A search with everything checked, ready for any seed; arguments and errors are those of `search`."""
-    space = load_space(space) if isinstance(space, str) else space
+    space = space if isinstance(space, DesignSpace) else load_space(space)
     protocol = protocol or DEFAULT_PROTOCOL
     initial = INITIAL if initial is None else initial
-    check_coverage(bench, space, task, protocol)
+    limit = Budget.read(budget)
+    answers = _answers(bench, space, task, protocol)
+    if limit.seconds < math.inf and any(math.isnan(answer.cost_seconds) for answer in answers):
+        raise OptionError(f"budget: not all costs are known under protocol {protocol}; give a number of evaluations")
+    kind = optimizer_class(optimizer) if isinstance(optimizer, str) else check_class(optimizer)
 
     def make(seed: int) -> Optimizer:
-        return make_optimizer(optimizer, space, seed=seed, embedding=embedding, initial=initial, **options)
+        return make_optimizer(kind, space, seed=seed, embedding=embedding, initial=initial, **options)
 
-    make(0)
+    make(0)  # refuses what it cannot be made of
+    usual = optimizer_options(kind)
     settings = SearchSettings(
-        optimizer=optimizer if isinstance(optimizer, str) else optimizer.__name__,
+        optimizer=optimizer if isinstance(optimizer, str) else f"{kind.__module__}:{kind.__qualname__}",
         space=space.name,
         space_digest=space.digest,
         task=task,
         protocol=protocol,
         embedding=embedding,
         initial=initial if isinstance(initial, int | str) else [card.hash for card in initial],
-        options=options,
+        options={name: value for name, value in options.items() if value != usual[name]},
+        scores_digest=_digest(answers),
     )
-    return Search(settings, bench, space, make, Budget.read(budget), until_converged)
+    return Search(settings, bench, space, make, limit, until_converged)
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,8 @@ class Search:
                     record = {"step": len(records) + 1} | self._evaluate(proposer)
                 else:
                     self._replay(proposer, record)
-                spent += self._cost(record)
-                if spent > self.budget.seconds:
+                spent += math.nan if record["cost_seconds"] is None else record["cost_seconds"]
+                if spent > self.budget.seconds:  # never if it is not known
                     break
                 if opened and not replayed:
                     opened.append(record)
@@ -169,17 +176,6 @@ class Search:
 
     def _stops(self, proposer: Optimizer) -> bool:
         return self.until_converged and _converged(proposer.values, proposer) is not None
-
-    def _cost(self, record: dict[str, Any]) -> float:
-        """Simulated seconds of an evaluation; 0 where nobody counts them."""
-        if self.budget.seconds == math.inf:
-            return 0.0
-        if record["cost_seconds"] is None:
-            raise OptionError(
-                f"budget: the cost of card {record['card_hash'][:12]}... is not known under protocol "
-                f"{self.settings.protocol}; give a number of evaluations"
-            )
-        return float(record["cost_seconds"])
 
     def _evaluate(self, proposer: Optimizer) -> dict[str, Any]:
         """One step of the loop, as a journal record."""
@@ -216,14 +212,20 @@ def collect(out: Path) -> None:
     write_runs(out / RUNS_FILE, chain.from_iterable(rows))
 
 
-def check_coverage(bench: Benchmark, space: DesignSpace, task: str, protocol: str | None = None) -> None:
-    """Raises `NotMeasuredError` unless the benchmark has a score for every card of the space."""
-    known = sum(bench.card(digest) in space for digest in bench.hashes(task, protocol))
-    if known < space.size:
+def _answers(bench: Benchmark, space: DesignSpace, task: str, protocol: str) -> list[Result]:
+    """What a search can be told; raises `NotMeasuredError` unless there is a score for every card of the space."""
+    known = [digest for digest in bench.hashes(task, protocol) if bench.card(digest) in space]
+    if len(known) < space.size:
         raise NotMeasuredError(
-            f"only {known:,} of the {space.size:,} cards of space {space.name} have a {task} score; "
+            f"only {len(known):,} of the {space.size:,} cards of space {space.name} have a {task} score; "
             "space pool has scores for all of its cards"
         )
+    return [bench.query(digest, task, protocol) for digest in sorted(known)]
+
+
+def _digest(answers: Sequence[Result]) -> str:
+    facts = [(answer.card_hash, answer.value, answer.origin) for answer in answers]
+    return sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _or_null(number: float) -> float | None:

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from flexnas_bench.embedding import OneHot
-from flexnas_bench.errors import RunMismatchError
+from flexnas_bench.errors import RunMismatchError, shown
 from flexnas_bench.optimizers.base import INITIAL
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.storage import exclusive, write_bytes
 
 SETTINGS_FILE = "settings.json"
+_DIGESTS = {
+    "space_digest": "its space has other cards",
+    "scores_digest": "the cards of its space had other scores, or scores of another origin",
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class SearchSettings:
         initial: how many cards to draw before the optimizer proposes, the name of a starting set, or their hashes.
         options: the optimizer's own options, where they differ from their defaults.
         space_digest: of what the space consists of, so that two of one name are told apart.
+        scores_digest: of the scores of its cards, so that no two tables are mixed in one folder.
         version: of flexnas-bench.
     """
 
@@ -42,12 +47,15 @@ class SearchSettings:
     initial: int | str | list[str] = INITIAL
     options: dict[str, Any] = field(default_factory=dict)
     space_digest: str = ""
+    scores_digest: str = ""
     version: str = field(default_factory=lambda: version("flexnas-bench"))
 
     @property
     def label(self) -> str:
         """A short name for a folder: what is searched, and a digest of all that is not as usual."""
-        usual = SearchSettings(self.optimizer, self.space, self.task, space_digest=self.space_digest)
+        usual = SearchSettings(
+            self.optimizer, self.space, self.task, space_digest=self.space_digest, scores_digest=self.scores_digest
+        )
         name = f"{self.optimizer}-{self.space}-{self.task}".replace(":", "-").replace("/", "-")
         return name if self == usual else f"{name}-{sha256(self._json().encode()).hexdigest()[:8]}"
 
@@ -85,7 +93,5 @@ class SearchSettings:
             raise RunMismatchError(f"{path} is not readable as settings of a search")
         for name, mine in json.loads(self._json()).items():
             if there.get(name) != mine:
-                raise RunMismatchError(
-                    f"{path.parent} holds another search: its {name} is {there.get(name)!r}, not {mine!r}; "
-                    "name another folder with --out"
-                )
+                what = _DIGESTS.get(name) or f"its {name} is {shown(there.get(name))}, not {shown(mine)}"
+                raise RunMismatchError(f"{path.parent} holds another search: {what}; name another folder with --out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError, OptionError, SpaceIndexError
+from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError, OptionError, SpaceIndexError, shown
 from flexnas_bench.space.choices import Choices
 
 #: Spaces up to this size can be looked at card by card.
@@ -43,6 +44,7 @@ class DesignSpace(ABC):
         """An index drawn uniformly."""
 
     def __getitem__(self, index: int) -> ModelCard:
+        index = operator.index(index)
         position = index + self.size if index < 0 else index
         if not 0 <= position < self.size:
             raise SpaceIndexError(f"space {self.name} has {self.size} cards, none at index {index}")
@@ -151,8 +153,10 @@ class DesignSpace(ABC):
 
     def sample(self, n: int, seed: int = 0) -> list[ModelCard]:
         """`n` different cards drawn uniformly, in random order; raises `OptionError` if there are fewer."""
-        if not 0 <= n <= self.size:
-            raise OptionError(f"cannot draw {n} different cards from the {self.size} of space {self.name}")
+        if not isinstance(n, int | np.integer) or not 0 <= n <= self.size:
+            raise OptionError(f"cannot draw {shown(n)} different cards from the {self.size} of space {self.name}")
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise OptionError(f"seed: {shown(seed)} is not a whole number, 0 or more")
         rng = np.random.default_rng(seed)
         if 2 * n > self.size:  # then drawing until they differ would take long
             return [self[int(i)] for i in rng.permutation(self.size)[:n]]

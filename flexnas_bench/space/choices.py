@@ -11,8 +11,8 @@ from typing import TypeVar
 import numpy as np
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError
-from flexnas_bench.layer import EncoderLayer
+from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError, shown
+from flexnas_bench.layer import MAX_HEADS, MAX_SIZE, EncoderLayer
 
 #: Bounds on what is listed in memory, and on how many digits the size of a space has.
 LAYER_LIMIT, DEPTH_LIMIT = 100_000, 256
@@ -27,7 +27,8 @@ class Choices:
     A feed-forward stack has one width repeated, or any widths if `heterogeneous_feed_forward`.
 
     Raises:
-        InvalidSpaceError: more than 256 layers in a card, or widths in a feed-forward stack.
+        InvalidSpaceError: choices that make no sense, by the entry at fault; more than 256 layers in a card, or
+            widths in a feed-forward stack.
     """
 
     layers: tuple[int, ...] = (2, 4)
@@ -47,10 +48,25 @@ class Choices:
     )
 
     def __post_init__(self) -> None:
-        if max(self.layers) > DEPTH_LIMIT:
-            raise InvalidSpaceError(f"layers: {max(self.layers)} is more than {DEPTH_LIMIT}")
-        if max(self.feed_forward_stacks) > DEPTH_LIMIT:
-            raise InvalidSpaceError(f"feed_forward_stacks: {max(self.feed_forward_stacks)} is more than {DEPTH_LIMIT}")
+        most = {"layers": DEPTH_LIMIT, "feed_forward_stacks": DEPTH_LIMIT, "heads": MAX_HEADS}
+        for entry in ("layers", "hidden", "heads", "feed_forward", "feed_forward_stacks"):
+            _check_sizes(entry, getattr(self, entry), most.get(entry, MAX_SIZE))
+        repeat = self.layers_per_stack
+        if repeat is not None and (type(repeat) is not int or repeat < 1):
+            raise InvalidSpaceError(f"layers_per_stack: {shown(repeat)} is not a positive whole number")
+        for depth in self.layers:
+            if repeat is not None and depth % repeat:
+                raise InvalidSpaceError(f"layers_per_stack: {shown(repeat)} do not divide {depth} layers")
+        for hidden in self.hidden:
+            if all(hidden % heads for heads in self.heads):
+                raise InvalidSpaceError(f"hidden: no number of heads divides {hidden}")
+        for heads in self.heads:
+            if all(hidden % heads for hidden in self.hidden):
+                raise InvalidSpaceError(f"heads: {heads} divide no hidden size")
+        if not self.operations:
+            raise InvalidSpaceError("operations: there are none")
+        if len(set(self.operations)) < len(self.operations):
+            raise InvalidSpaceError("operations: a parameter stands there twice")
 
     @classmethod
     def of(cls, cards: Iterable[ModelCard]) -> Choices:
@@ -142,6 +158,16 @@ class Choices:
         if not possible:
             raise NotInSpaceError(f"the parents have no {what} that the space has")
         return possible[int(rng.integers(len(possible)))]
+
+
+def _check_sizes(entry: str, values: Sequence[object], most: int) -> None:
+    if not values:
+        raise InvalidSpaceError(f"{entry}: there are none")
+    for value in values:
+        if type(value) is not int or not 1 <= value <= most:
+            raise InvalidSpaceError(f"{entry}: {shown(value)} is not a whole number from 1 to {most:,}")
+    if len(set(values)) < len(values):
+        raise InvalidSpaceError(f"{entry}: a value stands there twice")
 
 
 def resized(items: Sequence[T], lengths: Iterable[int]) -> Iterator[tuple[T, ...]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import FlexnasError, InvalidCardError, InvalidSpaceError
+from flexnas_bench.errors import FlexnasError, InvalidCardError, InvalidSpaceError, TableCorruptError, shown
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space.base import DesignSpace
 from flexnas_bench.space.choices import Choices
@@ -41,10 +40,12 @@ def read_toml(path: Path) -> DesignSpace:
     Raises:
         InvalidSpaceError: the file cannot be read, or an entry makes no sense; the text names it.
     """
+    from flexnas_bench.storage import read_toml as read_settings  # pyarrow, which no other space needs
+
     try:
-        facts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidSpaceError(f"cannot read space {path}: {getattr(error, 'strerror', None) or error}") from None
+        facts = read_settings(path)
+    except TableCorruptError as error:
+        raise InvalidSpaceError(str(error)) from None
     try:
         choices = _choices(facts)
         return GridSpace(_name(facts), choices)
@@ -61,8 +62,8 @@ def read_cards(path: Path) -> DesignSpace:
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSpaceError(f"cannot read space {path}: {getattr(error, 'strerror', None) or error}") from None
+    except (OSError, ValueError) as error:
+        raise InvalidSpaceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     cards = []
     for number, line in enumerate(lines, 1):
         try:
@@ -76,7 +77,7 @@ def read_cards(path: Path) -> DesignSpace:
 def _name(facts: dict[str, Any]) -> str:
     name = facts.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidSpaceError(f"name: {name!r:.80} is not a word of up to 64 letters, digits, dots and dashes")
+        raise InvalidSpaceError(f"name: {shown(name)} is not a word of up to 64 letters, digits, dots and dashes")
     return name
 
 
@@ -87,42 +88,22 @@ def _choices(facts: dict[str, Any]) -> Choices:
         raise InvalidSpaceError(f"{missing[0]}: missing")
     if extra := sorted(facts.keys() - known - optional):
         raise InvalidSpaceError(f"{extra[0]}: unknown; a space has {', '.join(sorted(known | optional))}")
-    sizes = {entry: _sizes(entry, facts[entry]) for entry in _SIZES}
     heterogeneous = facts.get("heterogeneous_feed_forward", False)
     if not isinstance(heterogeneous, bool):
-        raise InvalidSpaceError(f"heterogeneous_feed_forward: {heterogeneous!r:.80} is neither true nor false")
-    for hidden in sizes["hidden"]:
-        for heads in sizes["heads"]:
-            if hidden % heads:
-                raise InvalidSpaceError(f"heads: {heads} do not divide hidden size {hidden}")
+        raise InvalidSpaceError(f"heterogeneous_feed_forward: {shown(heterogeneous)} is neither true nor false")
+    repeat = facts["layers_per_stack"]
     return Choices(
-        layers_per_stack=_layers_per_stack(facts["layers_per_stack"], sizes["layers"]),
+        layers_per_stack=None if repeat == ALL else repeat,
         operations=_operations(facts["operations"]),
         heterogeneous_feed_forward=heterogeneous,
-        **sizes,
+        **{entry: _list(entry, facts[entry]) for entry in _SIZES},
     )
 
 
-def _sizes(entry: str, values: Any) -> tuple[int, ...]:
+def _list(entry: str, values: Any) -> tuple[Any, ...]:
     if not isinstance(values, list) or not values:
-        raise InvalidSpaceError(f"{entry}: {values!r:.80} is not a list of whole numbers")
-    for value in values:
-        if type(value) is not int or value < 1:
-            raise InvalidSpaceError(f"{entry}: {value!r:.80} is not a positive whole number")
-    if len(set(values)) < len(values):
-        raise InvalidSpaceError(f"{entry}: a value stands there twice")
+        raise InvalidSpaceError(f"{entry}: {shown(values)} is not a list of whole numbers")
     return tuple(values)
-
-
-def _layers_per_stack(value: Any, depths: tuple[int, ...]) -> int | None:
-    if value == ALL:
-        return None
-    if type(value) is not int or value < 1:
-        raise InvalidSpaceError(f'layers_per_stack: {value!r:.80} is neither a positive whole number nor "{ALL}"')
-    for depth in depths:
-        if depth % value:
-            raise InvalidSpaceError(f"layers_per_stack: {value} do not divide {depth} layers")
-    return value
 
 
 def _operations(table: Any) -> tuple[tuple[str, str | int], ...]:
@@ -131,10 +112,8 @@ def _operations(table: Any) -> tuple[tuple[str, str | int], ...]:
     found: list[tuple[str, str | int]] = []
     for operation, parameters in table.items():
         if not isinstance(parameters, list) or not parameters:
-            raise InvalidSpaceError(f"operations: {operation} = {parameters!r:.80} is not a list of parameters")
+            raise InvalidSpaceError(f"operations: {operation} = {shown(parameters)} is not a list of parameters")
         for parameter in parameters:
             layer = EncoderLayer.read(operation, 1, 1, [1], parameter)
             found.append((layer.operation, layer.parameter))
-    if len(set(found)) < len(found):
-        raise InvalidSpaceError("operations: a parameter stands there twice")
     return tuple(found)

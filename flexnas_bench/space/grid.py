@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import NotInSpaceError
+from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space.base import DesignSpace
 from flexnas_bench.space.choices import Choices, resized
@@ -66,6 +67,23 @@ class GridSpace(DesignSpace):
     def digest(self) -> str:
         """16 hex digits of the choices."""
         return sha256(repr(self.choices).encode()).hexdigest()[:16]
+
+    def finer(self) -> GridSpace:
+        """The space one level down (section 3.2.2): stacks of half as many layers, then free feed-forward widths.
+
+        >>> from flexnas_bench import load_space
+        >>> load_space("g1").finer().size == load_space("g2").size
+        True
+
+        Raises:
+            InvalidSpaceError: there is no finer one, or stacks cannot be halved.
+        """
+        repeat = self.choices.layers_per_stack
+        if repeat == 1 and not self.choices.heterogeneous_feed_forward:
+            return GridSpace(f"{self.name}-free", replace(self.choices, heterogeneous_feed_forward=True))
+        if repeat is None or repeat % 2:
+            raise InvalidSpaceError(f"space {self.name} has no finer one")
+        return GridSpace(f"{self.name}-finer", replace(self.choices, layers_per_stack=repeat // 2))
 
     def nearest(self, card: ModelCard, excluded: Container[ModelCard] = ()) -> ModelCard:
         """The card itself where it is in the space; raises `NotInSpaceError` otherwise."""

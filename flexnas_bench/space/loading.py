@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError
+from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError, shown
 from flexnas_bench.space.base import DesignSpace
 from flexnas_bench.space.choices import Choices
 from flexnas_bench.space.description import read_cards, read_toml
@@ -25,7 +25,7 @@ SPACE_NAMES = (*_GRIDS, "pool")
 _READERS = {".toml": read_toml, ".jsonl": read_cards}
 
 
-def load_space(name: str) -> DesignSpace:
+def load_space(name: str | Path) -> DesignSpace:
     """A design space of the paper, the pool of cards that others have trained, or one's own.
 
     `g1`: stacks of two equal layers, 9,312 cards; `g2`: single layers, 84,943,872; `g3`: free feed-forward
@@ -37,9 +37,11 @@ def load_space(name: str) -> DesignSpace:
         NotInSpaceError: for a name that is none of these.
         InvalidSpaceError: the file makes no sense.
     """
+    if not isinstance(name, str | Path):
+        raise NotInSpaceError(f"no space is named {shown(name)}")
     reader = _READERS.get(Path(name).suffix.lower())
     if reader is None:
-        return _load_named(name.lower())
+        return _load_named(str(name).lower())
     space = reader(Path(name))
     if space.name in SPACE_NAMES:
         raise InvalidSpaceError(f"{name}: name: {space.name} is the name of a space of flexnas-bench; take another")
@@ -56,4 +58,4 @@ def _load_named(key: str) -> DesignSpace:
         table = read_shipped("pool.parquet")
         cards = [ModelCard.from_json(text) for text in table["card"].to_pylist()]
         return ListSpace("pool", cards, _GRIDS["g2"])
-    raise NotInSpaceError(f"no space is named {key!r:.80}; known: {', '.join(SPACE_NAMES)}, or a .toml or .jsonl file")
+    raise NotInSpaceError(f"no space is named {shown(key)}; known: {', '.join(SPACE_NAMES)}, or a .toml or .jsonl file")

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,9 @@ from tests.conftest import any_cards
 RESERVED = ("seed", "space", "task", "embedding", "initial", "optimizer", "protocol", "budget", "out", "options")
 
 
+HUGE = json.dumps(ModelCard.named("bert-tiny").to_dict() | {"h": [10**400, 128]})
+
+
 @pytest.fixture
 def flexnas(capsys):
     """Runs a command line; returns exit code, output and errors."""
@@ -34,7 +38,7 @@ def test_query_says_score_origin_protocol_and_source(flexnas, bench):
     best = bench.best()
     code, out, err = flexnas("query", best.card_hash)
     assert (code, err) == (0, "")
-    for text in ("glue8 75.13", "published", "electra-owt-100k", "Serianni", "assumes the paper's ratio"):
+    for text in ("glue8 75.13", "published", "electra-owt-100k", "Serianni", "assumed by the paper's ratio"):
         assert text in out
     code, out, _ = flexnas("query", bench.card(best.card_hash).to_json(), "--task", "rte", "--json")
     answer = json.loads(out)
@@ -166,7 +170,7 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
         (["run", "--initial", "-2"], "initial: -2 is neither"),
         (["run", "--initial", "paper13"], "initial: 'paper13' is neither"),
         (["run", "--store", "nowhere"], "there is no store at nowhere"),
-        (["run", "--space", "nowhere.toml"], "cannot read space nowhere.toml"),
+        (["run", "--space", "nowhere.toml"], "cannot read nowhere.toml: No such file"),
         (["run", "--optimizer", "no.such:Thing"], "cannot be loaded"),
         (["run", "--optimizer", "json:loads"], "not a subclass of Optimizer"),
         (["info", "--graph", "x.svg"], "name one"),
@@ -182,6 +186,18 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
         (["info", ""], "no card is named"),
         (["import"], "Missing command"),
         (["import", "published", "nowhere"], "cannot read nowhere"),
+        (["info", HUGE], "is more than 1,048,576"),
+        (["query", HUGE], "is more than 1,048,576"),
+        (["run", "--seeds", "9" * 20], "--seeds"),
+        (["run", "--option", "k1=" + "[" * 90_000], "option k1"),
+        (["run", "--option", "k1=1" + "0" * 400], "option k1"),
+        (["run", "--optimizer", "flexnas_bench.optimizers.base:Optimizer"], "not a subclass"),
+        (["run", "--optimizer", ":"], "optimizer : cannot be loaded"),
+        (["run", "--optimizer", "a\nb"], "unknown optimizer"),
+        (["run", "--space", "a\nb.toml"], "cannot read a b.toml"),
+        (["run", "--space", "\0.toml"], "cannot read"),
+        (["compact", "a\nb"], "there is no store at a b"),
+        (["verify", "--store", "a\nb"], "there is no store at a b"),
         (["dance"], "No such command"),
         (["--volume", "11"], "No such option"),
     ],
@@ -194,6 +210,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(flexnas, tmp_path, monkeypatch, a
     assert says in err
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_budgets_in_simulated_time_and_the_papers_models_to_begin_with(flexnas, tmp_path):
+    run = ("run", "--optimizer", "random", "--initial", "paper12", "--out", tmp_path / "run")
+    summary = json.loads(flexnas(*run, "--budget", "5h", "--json")[1])
+    assert summary["settings"]["initial"] == "paper12"
+    frame = read_runs(tmp_path / "run" / "runs.parquet")
+    assert 3 < len(frame) < 12
+    assert frame["finished_at"].max() <= 5 * 3600
+    assert summary["best_so_far"][-1]["mean"] == frame["value"].max()
+    code, _, err = flexnas(*run[:-1], tmp_path / "other", "--budget", "1s")
+    assert code == 2
+    assert "in 1s not one evaluation of seed 0 would have ended" in err
+
+
+def test_an_optimizer_in_the_folder_one_works_in(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from flexnas_bench import Optimizer\n"
+        "class M(Optimizer):\n"
+        "    def propose(self, n, rng):\n"
+        "        return self.draw_unseen(n, rng)\n"
+    )
+    program = str(Path(sys.executable).with_name("flexnas-bench"))
+    command = [program, "run", "--optimizer", "mine:M", "--budget", "12", "--out", "run", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["settings"]["optimizer"] == "mine:M"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(flexnas, tmp_path):

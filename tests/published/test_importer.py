@@ -88,7 +88,7 @@ def test_a_card_trained_twice_has_two_replicates(tmp_path):
         ({"pretrain_seconds": "inf"}, "line 3: pretrain_seconds"),
         ({"pretrain_seconds": "-1"}, "line 3: pretrain_seconds"),
         ({"pretrain_steps": 1_000_000}, "line 3: pretrain_steps is 1000000"),
-        ({"id": 0}, "line 3: id 0 stands there twice"),
+        ({"id": 0}, "training nas-bench-bert-2023/000 stands there 2 times"),
         ({"model_card": "x" * 200_000}, "field larger than"),
         ({"model_card": json.dumps({"l": 2})}, "line 3: field f: missing"),
     ],
@@ -113,6 +113,30 @@ def test_a_bad_row_of_the_other_trainings_is_named_too(tmp_path, changes, says):
     with pytest.raises(TableCorruptError, match=says):
         import_published(figures(tmp_path / "in", **changes), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_rows_that_are_too_short_or_too_long_are_named(tmp_path):
+    path = figures(tmp_path / "in") / "flexibert_2023" / "table2.csv"
+    header = path.read_text().splitlines()[0]
+    for row in ("x", "x,y,z"):
+        path.write_text(f"{header}\n{row}\n")
+        with pytest.raises(TableCorruptError, match=r"table2\.csv, line 2: not as many cells"):
+            import_published(tmp_path / "in", tmp_path / "out")
+    for name, bad in (("fig7.csv", "nan"), ("fig7.csv", "inf")):
+        path = figures(tmp_path / "in") / "flexibert_2023" / name
+        path.write_text(path.read_text().replace("0.5", bad, 1))
+        with pytest.raises(TableCorruptError, match=f"line 2: {bad} is no figure"):
+            import_published(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_foreign_checksums_file_is_left_alone(tmp_path):
+    folder, out = figures(tmp_path / "in"), tmp_path / "out"
+    out.mkdir()
+    (out / storage.CHECKSUMS).write_bytes(b"\xff")
+    with pytest.raises(TableCorruptError, match="CHECKSUMS"):
+        import_published(folder, out)
+    assert [path.name for path in out.iterdir()] == [storage.CHECKSUMS]
 
 
 @pytest.mark.parametrize("name", [name for figure in FIGURES.values() for name in figure.files])

@@ -12,7 +12,10 @@ from flexnas_bench import (
     Optimizer,
     OptionError,
     RunMismatchError,
+    Store,
     TableCorruptError,
+    Training,
+    load_benchmark,
     load_space,
     search,
 )
@@ -232,6 +235,47 @@ def test_runs_round_trip(bench, tmp_path):
 def test_pairs_of_optimizers_share_their_initial_cards(bench):
     first, second = (search(bench, name, budget=10, seed=5).frame for name in ("random", "boshnas"))
     assert first["card_hash"].tolist() == second["card_hash"].tolist()
+
+
+def test_classes_of_one_name_do_not_share_a_folder(bench, tmp_path):
+    def make(first):
+        class Mine(Optimizer):
+            def propose(self, n, rng):
+                return self.draw_unseen(n, rng)
+
+        Mine.__module__ = first
+        return Mine
+
+    search(bench, make("a"), budget=3, out=tmp_path / "run")
+    with pytest.raises(RunMismatchError, match="its optimizer is 'a:"):
+        search(bench, make("b"), budget=3, out=tmp_path / "run")
+    for wrong in (int, Optimizer, 3, None):
+        with pytest.raises(OptionError, match="not a subclass of Optimizer"):
+            search(bench, wrong)
+
+
+def test_an_option_as_its_default_is_no_other_search(bench, tmp_path):
+    search(bench, "boshnas", budget=3, out=tmp_path / "run")
+    search(bench, "boshnas", budget=3, out=tmp_path / "run", k1=0.5)
+    with pytest.raises(RunMismatchError, match="options"):
+        search(bench, "boshnas", budget=3, out=tmp_path / "run", k1=0.6)
+
+
+def test_other_scores_are_another_search(bench, pool, tmp_path):
+    search(bench, "random", budget=3, out=tmp_path / "run")
+    store = Store(tmp_path / "store")
+    store.append(Training(card=pool[0], protocol="electra-owt-100k", scores={"rte": 99.0}))
+    search(load_benchmark(store=store.folder), "random", budget=3, out=tmp_path / "run")  # glue8 is as it was
+    store.append(Training(card=pool[0], protocol="electra-owt-100k", scores={"glue8": 99.0}))
+    for seed in (0, 1):
+        with pytest.raises(RunMismatchError, match="had other scores, or scores of another origin"):
+            search(load_benchmark(store=store.folder), "random", budget=3, seed=seed, out=tmp_path / "run")
+
+
+def test_a_smaller_budget_leaves_what_the_journals_have(bench, tmp_path):
+    search(bench, "random", budget=9, out=tmp_path)
+    assert len(search(bench, "random", budget=4, out=tmp_path).rows) == 4
+    assert len(read_runs(tmp_path / "runs.parquet")) == 9
 
 
 def test_spaces_may_be_named_or_given(bench):

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flexnas_bench import DesignSpace, EncoderLayer, InvalidSpaceError, ModelCard, NotInSpaceError, load_space
+from flexnas_bench import (
+    DesignSpace,
+    EncoderLayer,
+    InvalidSpaceError,
+    ModelCard,
+    NotInSpaceError,
+    OptionError,
+    load_space,
+)
 from flexnas_bench.space import Choices, GridSpace
 
 TINY, MINI, BEST = (ModelCard.named(name) for name in ("bert-tiny", "flexibert-mini", "flexibert-best-s2"))
@@ -209,6 +217,38 @@ def test_parts_of_spaces():
         load_space("g1").where("none", lambda card: False)
     with pytest.raises(InvalidSpaceError, match="too many"):
         load_space("g2").where("many", lambda card: True)
+
+
+def test_levels_go_from_coarse_to_fine():
+    g1, g2, g3 = (load_space(name) for name in ("g1", "g2", "g3"))
+    assert g1.finer().digest == g2.digest
+    assert g2.finer().digest == g3.digest
+    coarse = GridSpace("coarse", Choices(layers=(4, 8), layers_per_stack=4))
+    assert coarse.finer().choices.layers_per_stack == 2
+    parents = [coarse[7], coarse[1000]]
+    child = coarse.finer().crossover(*parents, np.random.default_rng(0))
+    assert child in coarse.finer()
+    for space in (g3, load_space("homogeneous"), GridSpace("odd", Choices(layers=(3,), layers_per_stack=3))):
+        with pytest.raises(InvalidSpaceError, match="no finer one"):
+            space.finer()
+
+
+@pytest.mark.parametrize("changes", [{"layers": ()}, {"layers": (3,), "layers_per_stack": 2}, {"operations": ()}])
+def test_choices_that_make_no_sense(changes):
+    with pytest.raises(InvalidSpaceError):
+        Choices(**changes)
+
+
+def test_indices_and_samples_of_other_types():
+    space = load_space("g1")
+    assert space[np.int64(-1)] == space[-1]
+    assert space.sample(np.int64(3), seed=np.int64(1)) == space.sample(3, seed=1)
+    for n, seed in ((1.5, 0), (3, -1), ("3", 0), (-1, 0)):
+        with pytest.raises(OptionError):
+            space.sample(n, seed=seed)
+    for name in (None, 3):
+        with pytest.raises(NotInSpaceError, match="no space is named"):
+            load_space(name)
 
 
 def test_spaces_are_told_apart_by_what_they_consist_of():

@@ -17,13 +17,12 @@ class Annealing(Optimizer):
         self.current: tuple[int, float] | None = None  # index and value
 
     def observe(self, index: int, value: float) -> None:
+        if math.isnan(value):
+            return
         rng = np.random.default_rng([self.seed, len(self.values)])
         warmth = self.temperature * self.cooling ** len(self.values)
-        if (
-            self.current is None
-            or value > self.current[1]
-            or (not math.isnan(value) and rng.random() < math.exp((value - self.current[1]) / warmth))
-        ):
+        worse = 0.0 if self.current is None else self.current[1] - value
+        if worse <= 0 or rng.random() < math.exp(-worse / warmth):
             self.current = index, value
 
     def propose(self, n: int, rng: np.random.Generator) -> Sequence[int]:

@@ -1,0 +1,145 @@
+"""Trainings as values: what rows of the tables of results are made of."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from numbers import Real
+from typing import Any
+
+import pyarrow as pa
+
+from flexnas_bench.card import ModelCard, is_hash
+from flexnas_bench.errors import OptionError, shown
+from flexnas_bench.results import GLUE_METRICS, ORIGINS, RESULTS, RUNS_TRAINED, SCRATCH, TRAINING_COLUMNS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training of one card, with its scores: what rows of the tables are made of. Validated when made.
+
+    Attributes:
+        card: what was trained.
+        protocol: name of the training recipe.
+        scores: value by task in points x100, NaN where the training diverged.
+        init: `"scratch"`, or the hash of the card whose weights were transferred.
+        replicate: number of this training among those of the same card, protocol and init, from 0.
+        seed: of the training, if it is known.
+        pretrain_steps: optimizer steps, if they are known; `pretrain_seconds` and `finetune_seconds` likewise.
+        hardware: what it ran on.
+        origin: `"measured"`, or `"published"` for trainings of others.
+        source: who says so, a key of `sources.toml` where that describes it.
+        metrics: metric by task, where it is not that of GLUE.
+        run_id: a name of the training; by default a digest of what tells it from others.
+
+    Raises:
+        OptionError: a field that makes no sense, by its name.
+    """
+
+    card: ModelCard
+    protocol: str
+    scores: Mapping[str, float]
+    init: str = SCRATCH
+    replicate: int = 0
+    seed: int | None = None
+    pretrain_steps: int | None = None
+    pretrain_seconds: float | None = None
+    finetune_seconds: float | None = None
+    hardware: str = "not stated"
+    origin: str = ORIGINS[0]
+    source: str = "own"
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    run_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.card, ModelCard):
+            raise OptionError(f"card: {shown(self.card)} is no ModelCard")
+        for name in ("protocol", "hardware", "source"):
+            _check_name(name, getattr(self, name))
+        if "," in self.source:
+            raise OptionError(f"source: {shown(self.source)} has a comma, which parts several sources of an answer")
+        if self.init != SCRATCH and not is_hash(self.init):
+            raise OptionError(f"init: {shown(self.init)} is neither scratch nor the hash of a card")
+        if self.origin not in ORIGINS:
+            raise OptionError(f"origin: {shown(self.origin)} is not one of {', '.join(ORIGINS)}")
+        self._set("replicate", _whole("replicate", self.replicate))
+        for name in ("seed", "pretrain_steps"):
+            self._set(name, None if getattr(self, name) is None else _whole(name, getattr(self, name)))
+        for name in ("pretrain_seconds", "finetune_seconds"):
+            self._set(name, None if getattr(self, name) is None else _seconds(name, getattr(self, name)))
+        for name in ("scores", "metrics"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise OptionError(f"{name}: {shown(getattr(self, name))} is no dictionary by task")
+        if not self.scores:
+            raise OptionError("scores: a training needs at least one")
+        self._set("scores", {task: _score(task, value) for task, value in self.scores.items()})
+        for metric in self.metrics.values():
+            _check_name("metrics", metric)
+        if self.run_id == "":
+            facts = (self.card.hash, self.protocol, self.init, str(self.replicate), self.origin, self.source)
+            self._set("run_id", sha256("|".join(facts).encode()).hexdigest()[:16])
+        _check_name("run_id", self.run_id)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # frozen for everybody else
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary a score, with the columns of `SCORES`."""
+        training = {name: getattr(self, name) for name in TRAINING_COLUMNS if name != "hash"}
+        return [
+            {"card": self.card.to_json(), "hash": self.card.hash, **training}
+            | {
+                "task": task,
+                "metric": self.metrics.get(task) or GLUE_METRICS.get(task, "as given"),
+                "value": float(value),
+            }
+            for task, value in self.scores.items()
+        ]
+
+
+def tables_of(trainings: Iterable[Training]) -> tuple[pa.Table, pa.Table]:
+    """The two tables `RUNS_TRAINED`, a row a training, and `RESULTS`, a row a score."""
+    rows = [training.rows() for training in trainings]
+    runs = [{name: scores[0][name] for name in RUNS_TRAINED.names} for scores in rows]
+    results = [{name: score[name] for name in RESULTS.names} for scores in rows for score in scores]
+    return pa.Table.from_pylist(runs, schema=RUNS_TRAINED), pa.Table.from_pylist(results, schema=RESULTS)
+
+
+def _check_name(what: str, name: object) -> None:
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise OptionError(f"{what}: {shown(name)} is no name")
+
+
+def _whole(what: str, number: object) -> int:
+    try:
+        whole = -1 if isinstance(number, bool) else operator.index(number)  # type: ignore[arg-type]  # or TypeError
+    except TypeError:
+        whole = -1
+    if not 0 <= whole < 2**63:
+        raise OptionError(f"{what}: {shown(number)} is not a whole number, 0 or more")
+    return whole
+
+
+def _real(number: object) -> float | None:
+    """A number as `float`, `None` for anything else and for what no `float` can hold."""
+    try:
+        return None if isinstance(number, bool) or not isinstance(number, Real) else float(number)
+    except OverflowError:
+        return None
+
+
+def _seconds(what: str, number: object) -> float:
+    seconds = _real(number)
+    if seconds is None or not 0 <= seconds < math.inf:
+        raise OptionError(f"{what}: {shown(number)} is no time")
+    return seconds
+
+
+def _score(task: object, number: object) -> float:
+    value = _real(number)
+    if not isinstance(task, str) or not task or not task.isprintable() or value is None or math.isinf(value):
+        raise OptionError(f"scores: {shown(task)} = {shown(number)} is no score of a task")
+    return value
