@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flexnas_bench import DesignSpace, EncoderLayer, ModelCard, load_benchmark, load_space
 from flexnas_bench.benchmark import Benchmark
 
-settings.register_profile("suite", deadline=None, max_examples=60)
+settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "published"

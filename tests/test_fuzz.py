@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from itertools import chain
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +22,7 @@ _JUNK = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=6)
-    | st.sampled_from(["SA", "lt", "c", "SDP", "dct", "5", 9, 128, 256, 2, 512]),
+    | st.sampled_from(["SA", "lt", "c", "SDP", "dct", "5", 9, 128, 256, 2, 512, 2**20, 10**9, 10**400, -(10**400)]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
     max_leaves=6,
 )
@@ -55,6 +56,7 @@ VALUES = [
     *("pool", "g1", "g9", "glue8", "rte", "squad", "random", "boshnas", "json:loads", "electra-owt-100k"),
     *("electra-owt-1m-step-150k", "one-hot", "paper12", "0", "-1", "1", "3", "12h", "1e9", "k1=0.3", "k1=x", "=", ""),
     *("nowhere", "nowhere.toml", "nowhere.jsonl", "/", "/dev/null", "table", "auto", "scratch", "published"),
+    *("figures", "a.svg", "a.gif", "9" * 400, "two\nlines", "\0", ":", "a:b:c", "k1=" + "[" * 5_000, "\udcff"),
 ]
 COMMANDS = ["run", "query", "info", "optimizers", "verify", "compact", "import", "dance"]
 
@@ -62,7 +64,9 @@ COMMANDS = ["run", "query", "info", "optimizers", "verify", "compact", "import",
 @st.composite
 def command_lines(draw):
     word = st.sampled_from(OPTIONS) | st.sampled_from(VALUES) | CARD_TEXTS
-    return [draw(st.sampled_from(COMMANDS)), *draw(st.lists(word, max_size=5))]
+    pair = st.tuples(st.sampled_from(OPTIONS), st.sampled_from(VALUES) | st.text(max_size=8))
+    head = draw(st.sampled_from([["import", "published"], ["info", "bert-tiny", "--graph"], *([c] for c in COMMANDS)]))
+    return [*head, *draw(st.lists(word, max_size=3)), *chain.from_iterable(draw(st.lists(pair, max_size=3)))]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,7 +98,7 @@ def check_card(text):
 
 
 def fuzz(examples):
-    return settings(max_examples=examples, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=examples, suppress_health_check=list(HealthCheck), derandomize=examples < 1_000)
 
 
 @fuzz(250)

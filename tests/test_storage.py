@@ -65,6 +65,10 @@ def test_a_missing_table_is_corrupt(tmp_path):
         storage.read_parquet(tmp_path / "none.parquet")
 
 
+def test_shipped_data_is_small():
+    assert sum(path.stat().st_size for path in storage.data_folder().rglob("*") if path.is_file()) < 10_000_000
+
+
 def test_shipped_data_has_a_checksum_each():
     listed = storage._checksums()
     folder = storage.data_folder()
