@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: run test slow lint tables quality constraints clean
+.PHONY: run test slow lint tables quality speed constraints clean
 
 run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best card and picture, in runs/
 	$(BIN)/flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs $(JOBS)
@@ -27,6 +27,10 @@ tables: $(VENV)/installed  ## Build the shipped tables again from published figu
 
 quality: $(VENV)/installed-dev  ## The search-quality table of benchmarks/RESULTS.md and the picture of the README
 	$(BIN)/python benchmarks/search_quality.py --jobs $(JOBS)
+
+speed: $(VENV)/installed-dev  ## The tables of times in benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/query_time.py
+	$(BIN)/python benchmarks/step_time.py
 
 constraints:  ## Pin what is installed now
 	(echo '# The versions that `make run` and `make test` install; made by `make constraints`.'; \

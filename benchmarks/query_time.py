@@ -120,7 +120,11 @@ def queries(folder: str) -> list[tuple[str, float, str, float]]:
     many = median_seconds(lambda: bench.query_many(million))
     reindexed = median_seconds(lambda: series.reindex(million).to_numpy())
     np.testing.assert_array_equal(bench.query_many(million), series.reindex(million).to_numpy())
-    rows.append(("query_many of 1,000,000 hashes", many, "pandas Series.reindex", reindexed))
+    rows.append(("query_many of 1,000,000 hashes, all known", many, "pandas Series.reindex", reindexed))
+    unknown = [f"{i:064x}" for i in range(MILLION)]
+    many = median_seconds(lambda: bench.query_many(unknown))
+    reindexed = median_seconds(lambda: series.reindex(unknown).to_numpy())
+    rows.append(("query_many of 1,000,000 hashes, none known", many, "pandas Series.reindex", reindexed))
     return rows
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flexnas_bench.errors import InvalidSpaceError as InvalidSpaceError
     from flexnas_bench.errors import NotInSpaceError as NotInSpaceError
     from flexnas_bench.errors import NotMeasuredError as NotMeasuredError
+    from flexnas_bench.errors import OptimizerFailedError as OptimizerFailedError
     from flexnas_bench.errors import OptionError as OptionError
     from flexnas_bench.errors import ProposalError as ProposalError
     from flexnas_bench.errors import ResultConflictError as ResultConflictError
@@ -50,6 +51,7 @@ _NAMES = {
         "InvalidSpaceError",
         "NotInSpaceError",
         "NotMeasuredError",
+        "OptimizerFailedError",
         "OptionError",
         "ProposalError",
         "ResultConflictError",

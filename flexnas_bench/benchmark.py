@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from flexnas_bench.card import ModelCard, is_hash
 from flexnas_bench.errors import InvalidCardError, NotMeasuredError, OptionError, shown
+from flexnas_bench.named import NAMED_CARDS
 from flexnas_bench.protocols import PROTOCOLS, SOURCES, expand_protocols
+from flexnas_bench.records import mean_rows
 from flexnas_bench.results import (
     ARCHITECTURES,
     DEFAULT_PROTOCOL,
@@ -141,7 +143,7 @@ class Benchmark:
         published ones.
 
         Args:
-            card: a `ModelCard`, its dictionary, its JSON, or its hash.
+            card: a `ModelCard`, its dictionary, its JSON, its hash, or its name (see `ModelCard.named`).
             task: one of `tasks`.
             protocol: one of `protocols`; `None` is the default one.
             kind: `"table"`, a trained model's score; `"auto"`, the same while no surrogate is shipped.
@@ -195,8 +197,8 @@ class Benchmark:
             raise InvalidCardError("query_many takes a list of cards or hashes; query takes a single one")
 
         def value_of(card: Card) -> float:
-            if isinstance(card, str) and card in values:
-                return values[card]
+            if isinstance(card, str) and (card in values or is_hash(card)):
+                return values.get(card, math.nan)
             return values.get(self._digest(card), math.nan)
 
         return np.fromiter(map(value_of, cards), dtype=np.float64)
@@ -302,9 +304,14 @@ class Benchmark:
 
     def _check_names(self, task: str, protocol: str) -> None:
         if task not in self.tasks:
-            raise OptionError(f"unknown task {task!r}; there are {', '.join(self.tasks)}")
+            raise OptionError(f"unknown task {shown(task)}; there are {', '.join(self.tasks)}")
         if protocol not in self.protocols:
-            raise OptionError(f"unknown protocol {protocol!r}; there is {', '.join(self.protocols)}")
+            raise OptionError(f"unknown protocol {shown(protocol)}; there is {', '.join(self._protocol_names())}")
+
+    def _protocol_names(self) -> list[str]:
+        """Names of all protocols, a learning curve once."""
+        names = (f"{facts['curve']}-step-...k" if "curve" in facts else name for name, facts in self.protocols.items())
+        return list(dict.fromkeys(names))
 
     def known(self, digest: str) -> str:
         """What the tables have of a card: protocols, inits, origins and tasks, or `"no scores"`, as a text."""
@@ -318,7 +325,7 @@ class Benchmark:
                 f"protocol {protocol}, init {init}, {origin}: {', '.join(sorted(tasks))}"
                 for (protocol, init, origin), tasks in sorted(there.items())
             )
-            or "no scores (the cards of space pool have)"
+            or "no scores at all (the cards of space pool have)"
         )
 
     def _nothing_for(self, digest: str, task: str, protocol: str, init: str) -> Exception:
@@ -329,7 +336,7 @@ class Benchmark:
             return error
         return NotMeasuredError(
             f"card {digest[:12]}... has no {task} under protocol {protocol}, init {init}; "
-            f"kind table has {self.known(digest)}"
+            f"the tables have {self.known(digest)}"
         )
 
 
@@ -357,7 +364,7 @@ def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> 
     rows = own.rows()
     cards = {row["hash"]: row["card"] for row in rows}
     return Benchmark(
-        [*_shipped_scores(), *rows],
+        [*_shipped_scores(), *rows, *mean_rows(rows)],
         lambda: _shipped_cards() | cards,
         _described(shipped.protocols, own, PROTOCOLS, {row["protocol"] for row in rows}),
         _described(shipped.sources, own, SOURCES, {row["source"] for row in rows}),
@@ -388,9 +395,12 @@ def _described(shipped: dict[str, Any], store: Store, file: str, used: set[str])
     for name in own.keys() & shipped.keys():
         if own[name] != shipped[name]:
             raise OptionError(f"{store.folder / file} describes {name} otherwise than flexnas-bench; take another name")
-    missing = f"not described; {store.folder / file} is the place"
-    unknown = {"summary": missing, "citation": missing, "licence": "not stated"}
-    return shipped | {name: unknown | own.get(name, {}) for name in sorted(used | own.keys()) if name not in shipped}
+    described = dict(shipped)
+    for name in sorted((used | own.keys()) - shipped.keys()):
+        missing = f"not described; an entry [{name}] in {store.folder / file} would"
+        unknown = {"summary": missing, "citation": missing, "licence": "not stated"}
+        described[name] = unknown | own.get(name, {})
+    return described
 
 
 def _hash_of(card: Mapping[str, Any] | str) -> str:
@@ -401,7 +411,11 @@ def _hash_of(card: Mapping[str, Any] | str) -> str:
         return text.lower()
     if text.startswith("{"):
         return ModelCard.from_json(text).hash
-    raise InvalidCardError(f"{text!r:.80} is neither the JSON of a model card nor a hash of 64 hex digits")
+    if text.lower() in NAMED_CARDS:
+        return ModelCard.named(text).hash
+    raise InvalidCardError(
+        f"{text!r:.80} is neither the JSON of a model card, nor its name, nor a hash of 64 hex digits"
+    )
 
 
 def _preferred(

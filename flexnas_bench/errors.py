@@ -49,6 +49,10 @@ class OptionError(FlexnasError, ValueError):
     """An option, a name or a setting that means nothing here."""
 
 
+class OptimizerFailedError(FlexnasError):
+    """An optimizer raised something in a worker process; the text says what, and where."""
+
+
 class WorkerDiedError(FlexnasError):
     """A worker process was killed; what it had finished is in its journal."""
 

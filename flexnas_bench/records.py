@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from numbers import Real
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
 
 from flexnas_bench.card import ModelCard, is_hash
 from flexnas_bench.errors import OptionError, shown
-from flexnas_bench.results import GLUE_METRICS, ORIGINS, RESULTS, RUNS_TRAINED, SCRATCH, TRAINING_COLUMNS
+from flexnas_bench.results import MEANS, METRICS, ORIGINS, RESULTS, RUNS_TRAINED, SCRATCH, TRAINING_COLUMNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,8 @@ class Training:
     Attributes:
         card: what was trained.
         protocol: name of the training recipe.
-        scores: value by task in points x100, NaN where the training diverged.
+        scores: value by task in points x100, NaN where the training diverged. `glue8` and `glue9` follow from their
+            tasks where these are all there.
         init: `"scratch"`, or the hash of the card whose weights were transferred.
         replicate: number of this training among those of the same card, protocol and init, from 0.
         seed: of the training, if it is known.
@@ -75,7 +77,12 @@ class Training:
                 raise OptionError(f"{name}: {shown(getattr(self, name))} is no dictionary by task")
         if not self.scores:
             raise OptionError("scores: a training needs at least one")
-        self._set("scores", {task: _score(task, value) for task, value in self.scores.items()})
+        self._set("scores", {task: _score(task, value, self.metrics) for task, value in self.scores.items()})
+        for mean, tasks in MEANS.items():
+            if mean in self.scores and self.scores.keys() >= set(tasks):
+                expected = fmean(self.scores[task] for task in tasks)
+                if not (abs(self.scores[mean] - expected) <= 1e-2 or math.isnan(expected)):
+                    raise OptionError(f"scores: {mean} is {self.scores[mean]}, the mean of its tasks {expected:.2f}")
         for metric in self.metrics.values():
             _check_name("metrics", metric)
         if self.run_id == "":
@@ -93,11 +100,25 @@ class Training:
             {"card": self.card.to_json(), "hash": self.card.hash, **training}
             | {
                 "task": task,
-                "metric": self.metrics.get(task) or GLUE_METRICS.get(task, "as given"),
+                "metric": self.metrics.get(task) or METRICS.get(task, "as given"),
                 "value": float(value),
             }
             for task, value in self.scores.items()
         ]
+
+
+def mean_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of `glue8` and `glue9` for trainings that have all of their tasks but not the mean itself."""
+    trainings: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("hash", "protocol", "init", "replicate", "origin", "source"))
+        trainings.setdefault(key, {})[row["task"]] = row
+    return [
+        dict(scores[tasks[0]]) | {"task": mean, "metric": "mean", "value": fmean(scores[t]["value"] for t in tasks)}
+        for scores in trainings.values()
+        for mean, tasks in MEANS.items()
+        if mean not in scores and scores.keys() >= set(tasks)
+    ]
 
 
 def tables_of(trainings: Iterable[Training]) -> tuple[pa.Table, pa.Table]:
@@ -138,8 +159,13 @@ def _seconds(what: str, number: object) -> float:
     return seconds
 
 
-def _score(task: object, number: object) -> float:
+def _score(task: object, number: object, metrics: Mapping[str, str]) -> float:
     value = _real(number)
     if not isinstance(task, str) or not task or not task.isprintable() or value is None or math.isinf(value):
         raise OptionError(f"scores: {shown(task)} = {shown(number)} is no score of a task")
+    if task in METRICS and abs(value) > 100:
+        raise OptionError(f"scores: {task} = {value} is not in points, -100 to 100")
+    plain = "".join(filter(str.isalnum, task.lower()))
+    if plain in METRICS and plain != task and task not in metrics:
+        raise OptionError(f"scores: {task} is called {plain} here; if it is another task, give its metric in `metrics`")
     return value

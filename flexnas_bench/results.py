@@ -19,6 +19,9 @@ GLUE_METRICS = {
 }
 #: Name of the mean of the eight tasks above (GLUE without WNLI).
 GLUE8 = "glue8"
+#: Means over tasks, and the metric of everything that has a name here.
+MEANS = {GLUE8: tuple(GLUE_METRICS), "glue9": (*GLUE_METRICS, "wnli")}
+METRICS = GLUE_METRICS | {"wnli": "accuracy"} | dict.fromkeys(MEANS, "mean")
 SCRATCH = "scratch"
 DEFAULT_PROTOCOL = "electra-owt-100k"
 #: Origins of a trained model's score, in the order in which they are asked: one's own come first.

@@ -134,7 +134,7 @@ class Store:
         """The rows of a part; raises `TableCorruptError` where it is not what was written."""
         content = (self.folder / name).read_bytes()
         if sha256(content).hexdigest()[:16] != Path(name).stem.partition("-")[2]:
-            raise TableCorruptError(f"{self.folder / name} is not what was written: its checksum differs")
+            raise TableCorruptError(f"{self.folder / name} is not what was written; its rows are lost, so move it away")
         rows: list[Row] = read_parquet(self.folder / name, SCORES, content).to_pylist()
         return rows
 

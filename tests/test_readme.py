@@ -1,9 +1,10 @@
+import math
 import re
 from pathlib import Path
 
 import pytest
 
-from flexnas_bench import search
+from flexnas_bench import make_optimizer, search
 from flexnas_bench.cli.main import run_app
 from flexnas_bench.searching.analysis import best_so_far, estimate, paired_difference
 from flexnas_bench.searching.runs import RUNS
@@ -24,8 +25,19 @@ def elsewhere(tmp_path, monkeypatch):
 def test_the_python_of_a_page_runs(capsys, elsewhere, page, says):
     programs = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text().replace("\n   ", "\n"), re.DOTALL)
     assert len(programs) >= 3
-    exec("\n".join(programs), {"__name__": "page"})  # noqa: S102 - the point of the test
+    names = {"__name__": "page"}
+    exec("\n".join(programs), names)  # noqa: S102 - the point of the test
     assert says in capsys.readouterr().out
+    if page == "CONTRIBUTING.md":
+        check_failures(names["MyOptimizer"])
+
+
+def check_failures(kind):
+    """What the pages show must stand what the conformance tests do to an optimizer."""
+    optimizer = make_optimizer(kind, "pool", initial=0)
+    for value in (math.nan, math.nan, 1.0, math.nan, 2.0):
+        optimizer.tell(optimizer.ask(), [value])
+    assert len(set(optimizer.ask(3))) == 3
 
 
 @pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run)([^#\n]*)", README, re.MULTILINE))

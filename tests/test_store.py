@@ -27,7 +27,7 @@ from flexnas_bench import (
     load_benchmark,
     load_space,
 )
-from flexnas_bench.results import DEFAULT_PROTOCOL, SCORES
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE_METRICS, SCORES
 from flexnas_bench.storage import exclusive, parquet_bytes, write_parquet
 
 TINY, MINI = ModelCard.named("bert-tiny"), ModelCard.named("bert-mini")
@@ -78,6 +78,23 @@ def test_numbers_of_any_type_are_the_same_numbers(tmp_path, kind):
     assert store.append(told) == 1
     assert store.append([told]) == 0
     assert Store(tmp_path).append([training(scores={"rte": 57}, pretrain_seconds=10, seed=3)]) == 0
+
+
+def test_the_means_follow_from_their_tasks(tmp_path):
+    scores = {task: float(i) for i, task in enumerate(GLUE_METRICS)}
+    store = Store(tmp_path)
+    store.append(training(scores=scores))
+    store.append(training(MINI, scores=scores | {"wnli": 44.0}))
+    store.append(training(replicate=1, scores={"rte": 1.0}))
+    bench = load_benchmark(store=tmp_path)
+    assert bench.query(TINY, "glue8", "mine").value == pytest.approx(3.5)
+    assert bench.query(TINY, "glue8", "mine").metric == "mean"
+    assert bench.query(MINI, "glue9", "mine").value == pytest.approx(8.0)
+    with pytest.raises(NotMeasuredError):
+        bench.query(TINY, "glue9", "mine")
+    with pytest.raises(OptionError, match=r"glue8 is 5\.0, the mean of its tasks 3\.50"):
+        training(scores=scores | {"glue8": 5.0})
+    assert training(scores=scores | {"glue8": 3.5}).scores["glue8"] == 3.5
 
 
 def test_what_is_no_training_is_refused(tmp_path):
@@ -386,6 +403,8 @@ def test_rows_have_the_columns_of_the_schema(tmp_path):
         ({"scores": {"\udcff": 60.0}}, "60.0 is no score"),
         ({"scores": {"rte": 10**400}}, "'rte' = 1000"),
         ({"scores": [60.0]}, "no dictionary by task"),
+        ({"scores": {"rte": 1000.0}}, "rte = 1000.0 is not in points"),
+        ({"scores": {"STS-B": 55.0}}, "STS-B is called stsb here"),
         ({"metrics": None}, "metrics: None"),
         ({"metrics": {"rte": 3}}, "metrics: 3"),
         ({"run_id": 3}, "run_id: 3"),

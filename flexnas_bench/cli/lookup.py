@@ -13,7 +13,7 @@ from flexnas_bench.benchmark import load_benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import OptionError
-from flexnas_bench.results import COST_ASSUMPTION, GLUE8, SCRATCH
+from flexnas_bench.results import COST_ASSUMPTION, DEFAULT_PROTOCOL, GLUE8, SCRATCH
 
 CardArgument = Annotated[
     str, typer.Argument(help="A model card as JSON, its hash of 64 hex digits, or a name (bert-tiny, ...).")
@@ -23,8 +23,8 @@ CardArgument = Annotated[
 def query(
     card: CardArgument,
     task: Annotated[str, typer.Option(help="Task; glue8 is the mean of the eight without WNLI.")] = GLUE8,
-    protocol: Annotated[str | None, typer.Option(help="Training recipe; the default one if not given.")] = None,
-    kind: Annotated[str, typer.Option(help="table, or auto.")] = "table",
+    protocol: Annotated[str, typer.Option(help="Training recipe.")] = DEFAULT_PROTOCOL,
+    kind: Annotated[str, typer.Option(help="table, or auto: in this version the same.")] = "table",
     replicate: Annotated[int | None, typer.Option(help="One training, from 0; the mean over all if not given.")] = None,
     init: Annotated[str, typer.Option(help="scratch, or a donor's hash.")] = SCRATCH,
     store: StoreOption = None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from flexnas_bench.cli import INTERRUPTED
 from flexnas_bench.cli.checking import compact, verify
 from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.info import info
@@ -18,8 +20,6 @@ from flexnas_bench.errors import FlexnasError
 
 #: The base of typer's own usage errors. Older releases take it from click, newer ones bring it along.
 _UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-
-_INTERRUPTED = 130
 
 
 def _version(wanted: bool) -> None:
@@ -59,7 +59,8 @@ app.add_typer(import_app, name="import", epilog="Example: flexnas-bench import p
 
 
 def main() -> None:
-    """Entry point: exit code 0 for success, 2 with one line for a user's mistake, 130 for Ctrl-C."""
+    """Runs the command line of this process; a polite kill ends it as Ctrl-C does, with the code that shells expect."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(run_app(sys.argv[1:]))
 
 
@@ -74,9 +75,9 @@ def run_app(arguments: list[str]) -> int:
     except OSError as error:
         return _refuse(f"{error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
     except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
-    if code == _INTERRUPTED:
-        say_error("Interrupted. What was finished is kept; the same command goes on from there.")
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        say_error("Interrupted.")
     return int(code)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
@@ -15,12 +16,13 @@ import typer
 from rich.table import Table
 
 from flexnas_bench.benchmark import Result, load_benchmark
-from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, progress_bar, say, to_json
+from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, progress_bar, say, say_error, to_json
 from flexnas_bench.embedding import OneHot
 from flexnas_bench.errors import OptionError
 from flexnas_bench.optimizers.base import INITIAL
 from flexnas_bench.optimizers.registry import optimizer_class, optimizer_options
-from flexnas_bench.results import GLUE8
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
+from flexnas_bench.searching.journal import count_records, journals
 from flexnas_bench.searching.runner import Search, prepare
 from flexnas_bench.searching.runs import RUNS_FILE, Run
 from flexnas_bench.searching.seeds import search_seeds
@@ -35,7 +37,7 @@ def run(
     optimizer: Annotated[str, typer.Option(help="Who proposes; `flexnas-bench optimizers` lists all.")] = "boshnas",
     space: Annotated[str, typer.Option(help="Design space: pool, the 491 trained cards, or another.")] = "pool",
     task: Annotated[str, typer.Option(help="Task whose score is maximised.")] = GLUE8,
-    protocol: Annotated[str | None, typer.Option(help="Training recipe; the default one if not given.")] = None,
+    protocol: Annotated[str, typer.Option(help="Training recipe.")] = DEFAULT_PROTOCOL,
     budget: Annotated[
         str, typer.Option(help="Evaluations a seed, or a simulated time of training such as 90m, 12h or 2d.")
     ] = "60",
@@ -78,7 +80,12 @@ def run(
     timed = prepared.budget.seconds < math.inf
     total = math.inf if timed else seeds * min(prepared.budget.evaluations, prepared.space.size)
     with progress_bar(f"{optimizer} on {settings.space}, {task}", total) as progress:
-        runs = search_seeds(arguments, range(seeds), folder, store=store, jobs=jobs, progress=progress)
+        try:
+            runs = search_seeds(arguments, range(seeds), folder, store=store, jobs=jobs, progress=progress)
+        except (KeyboardInterrupt, SystemExit):
+            if any(map(count_records, journals(folder).values())):
+                say_error(f"What was finished is kept in {folder}; the same command goes on from there.")
+            raise
     for seed, one in enumerate(runs):
         if not one.rows:
             raise OptionError(f"--budget: in {budget} not one evaluation of seed {seed} would have ended")
@@ -93,8 +100,8 @@ def run(
 
 def _options(texts: list[str], optimizer: str) -> dict[str, Any]:
     """Options from `name=value` texts."""
-    if ":" in optimizer and "" not in sys.path:
-        sys.path.insert(0, "")  # a module in the folder one works in, as `python -m` would find it
+    if ":" in optimizer and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a module in the folder one works in, as `python -m` would find it
     known = optimizer_options(optimizer_class(optimizer))
     options: dict[str, Any] = {}
     for text in texts:
@@ -160,9 +167,23 @@ def _summary(search: Search, runs: list[Run], folder: Path) -> dict[str, Any]:
         "seeds_converged": len(when),
         "converged_at_median": median(when) if when else None,
         "ask_seconds_mean": fmean([row["ask_seconds"] for row in rows if row["step"] > initial] or [0.0]),
+        "evaluations": len(rows),
+        "notes": list(_notes(search, len(rows), folder)),
         "runs": str(folder / RUNS_FILE),
         "picture": str(folder / PICTURE),
     }
+
+
+def _notes(search: Search, shown: int, folder: Path) -> Iterator[str]:
+    """What somebody may not have meant."""
+    initial, size = search.make(0).initial_size, search.space.size
+    if math.inf > search.budget.evaluations > size:
+        yield f"space {search.settings.space} has {size:,} cards, where a search ends"
+    if search.budget.evaluations < initial:
+        yield f"the budget ends within the {initial} cards that all begin with, before the optimizer proposes any"
+    there = sum(map(count_records, journals(folder).values()))
+    if there > shown:
+        yield f"the folder has {there:,} evaluations, {shown:,} of them are shown here"
 
 
 def _show(summary: dict[str, Any]) -> None:
@@ -181,4 +202,6 @@ def _show(summary: dict[str, Any]) -> None:
             f"{summary['seeds_converged']} of {summary['seeds']} seeds, "
             f"at {summary['converged_at_median']:g} evaluations in the median"
         )
+    for note in summary["notes"]:
+        say(f"note: {note}")
     say(f"runs in {summary['runs']}, picture {summary['picture']}; {summary['ask_seconds_mean']:.2f} s a proposal")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 from functools import cache
+from hashlib import sha256
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from flexnas_bench.errors import OptionError, shown
@@ -36,6 +38,8 @@ def optimizer_class(name: str) -> type[Optimizer]:
     Raises:
         OptionError: the name is unknown, or what it names cannot be loaded or is no optimizer.
     """
+    if ":" in name and not EntryPoint.pattern.fullmatch(name):
+        raise OptionError(f"optimizer {shown(name)} is not of the form module:Class")
     entry = EntryPoint(name, name, GROUP) if ":" in name else _entries().get(name)
     if entry is None:
         raise OptionError(f"unknown optimizer {name!r:.80}; installed: {', '.join(optimizer_names())}, or module:Class")
@@ -51,6 +55,18 @@ def check_class(kind: Any, name: str = "") -> type[Optimizer]:
     if not (inspect.isclass(kind) and issubclass(kind, Optimizer)) or inspect.isabstract(kind):
         raise OptionError(f"optimizer {name or shown(kind)} is not a subclass of Optimizer with a `propose` of its own")
     return kind
+
+
+def source_digest(kind: type[Optimizer]) -> str:
+    """16 hex digits of the files that a class and what it inherits are written in; empty where there are none."""
+    digest = sha256()
+    for base in kind.__mro__:
+        if issubclass(base, Optimizer) and base is not Optimizer:
+            try:
+                digest.update(Path(inspect.getfile(base)).read_bytes())
+            except (OSError, TypeError):  # written at a prompt
+                return ""
+    return digest.hexdigest()[:16]
 
 
 def optimizer_options(kind: type[Optimizer]) -> dict[str, Any]:
@@ -83,14 +99,21 @@ def make_optimizer(optimizer: str | type[Optimizer], space: DesignSpace | str, *
         if name not in known:
             raise OptionError(f"unknown option {shown(name)}; {kind.__name__} takes {', '.join(sorted(known))}")
         if name in own and not _fits(value, own[name]):
-            raise OptionError(f"option {name}: {value!r} is not of the kind of its default, {own[name]!r}")
-    return kind(load_space(space) if isinstance(space, str) else space, **options)
+            raise OptionError(f"option {name}: {shown(value)} is not of the kind of its default, {own[name]!r}")
+    if needed := [name for name, default in own.items() if default is inspect.Parameter.empty and name not in options]:
+        raise OptionError(f"option {needed[0]} of {kind.__name__} has no default; give it a value")
+    try:
+        return kind(space if isinstance(space, DesignSpace) else load_space(space), **options)
+    except TypeError as error:  # an __init__ that does not take **common, for one
+        raise OptionError(f"{kind.__name__} cannot be made: {error}") from error
 
 
 def _fits(value: Any, default: Any) -> bool:
     """Whether a value is of the type of an option's default; whole numbers do for real ones, NaN and inf never."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
+    if default is inspect.Parameter.empty:
+        return True
     if default is None or isinstance(value, bool) != isinstance(default, bool):
         return default is None
     if isinstance(default, float) and isinstance(value, int):

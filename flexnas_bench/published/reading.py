@@ -34,7 +34,7 @@ def read_rows(path: Path, parse: Callable[[Row], T]) -> list[T]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         if isinstance(error, TableCorruptError):
             raise
-        raise TableCorruptError(f"cannot read {path}: {error}") from None
+        raise TableCorruptError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     if not parsed:
         raise TableCorruptError(f"{path} has no rows")
     return parsed

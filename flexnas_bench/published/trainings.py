@@ -24,7 +24,6 @@ CURVE = "electra-owt-1m"
 EARLY_PROTOCOL = "flexibert-2021-early"
 EARLY_TASK = "glue"
 PRETRAIN_STEPS = 100_000
-_METRICS = {GLUE8: "mean"}
 
 
 def read_glue_500(path: Path) -> list[Training]:
@@ -60,7 +59,6 @@ def _glue_500_row(row: Row, seen: Counter[str]) -> Training:
         card=card,
         protocol=DEFAULT_PROTOCOL,
         scores=_glue8_scores(row),
-        metrics=_METRICS,
         replicate=seen[card.hash],
         pretrain_steps=PRETRAIN_STEPS,
         pretrain_seconds=float(row["pretrain_seconds"]),
@@ -79,7 +77,6 @@ def _curve_row(row: Row) -> Training:
         card=ModelCard.from_json(row["model_card"]),
         protocol=checkpoint_protocol(CURVE, steps),
         scores=_glue8_scores(row),
-        metrics=_METRICS,
         pretrain_steps=steps,
         origin="published",
         source=NAS_BENCH_BERT,

@@ -18,7 +18,13 @@ from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding import OneHot
 from flexnas_bench.errors import NotMeasuredError, OptionError, TableCorruptError
 from flexnas_bench.optimizers.base import INITIAL, Optimizer
-from flexnas_bench.optimizers.registry import check_class, make_optimizer, optimizer_class, optimizer_options
+from flexnas_bench.optimizers.registry import (
+    check_class,
+    make_optimizer,
+    optimizer_class,
+    optimizer_options,
+    source_digest,
+)
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.searching.budget import Budget
 from flexnas_bench.searching.convergence import converged_at
@@ -119,6 +125,7 @@ def prepare(
         initial=initial if isinstance(initial, int | str) else [card.hash for card in initial],
         options={name: value for name, value in options.items() if value != usual[name]},
         scores_digest=_digest(answers),
+        optimizer_digest=source_digest(kind),
     )
     return Search(settings, bench, space, make, limit, until_converged)
 
@@ -214,13 +221,19 @@ def collect(out: Path) -> None:
 
 def _answers(bench: Benchmark, space: DesignSpace, task: str, protocol: str) -> list[Result]:
     """What a search can be told; raises `NotMeasuredError` unless there is a score for every card of the space."""
-    known = [digest for digest in bench.hashes(task, protocol) if bench.card(digest) in space]
+    known = _known(bench, space, task, protocol)
     if len(known) < space.size:
+        whole = [other for other in bench.protocols if len(_known(bench, space, task, other)) == space.size]
         raise NotMeasuredError(
-            f"only {len(known):,} of the {space.size:,} cards of space {space.name} have a {task} score; "
-            "space pool has scores for all of its cards"
+            f"only {len(known):,} of the {space.size:,} cards of space {space.name} have a {task} score under protocol "
+            f"{protocol}, and a search needs all; "
+            + (f"{' and '.join(whole)} has them" if whole else "a .jsonl file of cards that have one is a space too")
         )
     return [bench.query(digest, task, protocol) for digest in sorted(known)]
+
+
+def _known(bench: Benchmark, space: DesignSpace, task: str, protocol: str) -> list[str]:
+    return [digest for digest in bench.hashes(task, protocol) if bench.card(digest) in space]
 
 
 def _digest(answers: Sequence[Result]) -> str:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flexnas_bench.benchmark import load_benchmark
-from flexnas_bench.errors import OptionError, WorkerDiedError
+from flexnas_bench.errors import FlexnasError, OptimizerFailedError, OptionError, WorkerDiedError
 from flexnas_bench.searching.journal import count_records, journal_path
 from flexnas_bench.searching.runner import collect, prepare
 from flexnas_bench.searching.runs import Run
@@ -86,7 +87,16 @@ def _poll(futures: Sequence[Future[Run]]) -> Iterator[None]:
 
 
 def _one_seed(arguments: Mapping[str, Any], store: Path | None, seed: int, out: Path) -> Run:
-    return prepare(load_benchmark(store=store), **arguments).run(seed, out)
+    try:
+        return prepare(load_benchmark(store=store), **arguments).run(seed, out)
+    except (FlexnasError, OSError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise OptimizerFailedError(
+            f"optimizer {arguments['optimizer']}, seed {seed}: {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno}, in {place.name}); from Python, search() shows how it came to that"
+        ) from error
 
 
 def _start_worker() -> None:

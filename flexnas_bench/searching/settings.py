@@ -18,6 +18,7 @@ from flexnas_bench.storage import exclusive, write_bytes
 SETTINGS_FILE = "settings.json"
 _DIGESTS = {
     "space_digest": "its space has other cards",
+    "optimizer_digest": "the source of the optimizer has changed since",
     "scores_digest": "the cards of its space had other scores, or scores of another origin",
 }
 
@@ -36,6 +37,7 @@ class SearchSettings:
         options: the optimizer's own options, where they differ from their defaults.
         space_digest: of what the space consists of, so that two of one name are told apart.
         scores_digest: of the scores of its cards, so that no two tables are mixed in one folder.
+        optimizer_digest: of the optimizer's source, so that no run goes on with another algorithm than it began with.
         version: of flexnas-bench.
     """
 
@@ -48,14 +50,14 @@ class SearchSettings:
     options: dict[str, Any] = field(default_factory=dict)
     space_digest: str = ""
     scores_digest: str = ""
+    optimizer_digest: str = ""
     version: str = field(default_factory=lambda: version("flexnas-bench"))
 
     @property
     def label(self) -> str:
         """A short name for a folder: what is searched, and a digest of all that is not as usual."""
-        usual = SearchSettings(
-            self.optimizer, self.space, self.task, space_digest=self.space_digest, scores_digest=self.scores_digest
-        )
+        digests = {name: getattr(self, name) for name in _DIGESTS}
+        usual = SearchSettings(self.optimizer, self.space, self.task, **digests)
         name = f"{self.optimizer}-{self.space}-{self.task}".replace(":", "-").replace("/", "-")
         return name if self == usual else f"{name}-{sha256(self._json().encode()).hexdigest()[:8]}"
 

@@ -64,13 +64,14 @@ def read_cards(path: Path) -> DesignSpace:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise InvalidSpaceError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    cards = []
+    cards: dict[ModelCard, int] = {}
     for number, line in enumerate(lines, 1):
         try:
-            if line.strip():
-                cards.append(ModelCard.from_json(line))
+            card = ModelCard.from_json(line) if line.strip() else None
         except InvalidCardError as error:
             raise InvalidCardError(f"{path}, line {number}: {error}") from None
+        if card is not None and cards.setdefault(card, number) != number:
+            raise InvalidSpaceError(f"{path}, line {number}: the card of line {cards[card]} again")
     return DesignSpace.from_cards(_name({"name": path.stem}), cards)
 
 
@@ -84,10 +85,10 @@ def _name(facts: dict[str, Any]) -> str:
 def _choices(facts: dict[str, Any]) -> Choices:
     optional = {"heterogeneous_feed_forward"}
     known = {"name", "layers_per_stack", "operations", *_SIZES}
-    if missing := sorted(known - facts.keys()):
-        raise InvalidSpaceError(f"{missing[0]}: missing")
     if extra := sorted(facts.keys() - known - optional):
         raise InvalidSpaceError(f"{extra[0]}: unknown; a space has {', '.join(sorted(known | optional))}")
+    if missing := sorted(known - facts.keys()):
+        raise InvalidSpaceError(f"{missing[0]}: missing")
     heterogeneous = facts.get("heterogeneous_feed_forward", False)
     if not isinstance(heterogeneous, bool):
         raise InvalidSpaceError(f"heterogeneous_feed_forward: {shown(heterogeneous)} is neither true nor false")

@@ -1,6 +1,10 @@
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -157,7 +161,7 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
         (["query", "bert-tiny", "--replicate", "one"], "--replicate"),
         (["query"], "Missing argument"),
         (["info", "0" * 64], "no card of hash"),
-        (["info", "x" * 64], "neither the JSON of a model card nor a hash"),
+        (["info", "x" * 64], "nor its name, nor a hash"),
         (["run", "--optimizer", "adam"], "unknown optimizer 'adam'; installed: boshnas"),
         (["run", "--space", "g9"], "no space is named"),
         (["run", "--space", "g1"], "only 8 of the 9,312"),
@@ -192,7 +196,7 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
         (["run", "--option", "k1=" + "[" * 90_000], "option k1"),
         (["run", "--option", "k1=1" + "0" * 400], "option k1"),
         (["run", "--optimizer", "flexnas_bench.optimizers.base:Optimizer"], "not a subclass"),
-        (["run", "--optimizer", ":"], "optimizer : cannot be loaded"),
+        (["run", "--optimizer", ":"], "':' is not of the form module:Class"),
         (["run", "--optimizer", "a\nb"], "unknown optimizer"),
         (["run", "--space", "a\nb.toml"], "cannot read a b.toml"),
         (["run", "--space", "\0.toml"], "cannot read"),
@@ -236,6 +240,103 @@ def test_an_optimizer_in_the_folder_one_works_in(tmp_path):
     command = [program, "run", "--optimizer", "mine:M", "--budget", "12", "--out", "run", "--json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["settings"]["optimizer"] == "mine:M"
+
+
+PLUGINS = """
+from flexnas_bench import Optimizer
+
+class Fails(Optimizer):
+    def propose(self, n, rng):
+        return 1 / 0
+
+class NoPropose(Optimizer):
+    pass
+
+class Needs(Optimizer):
+    def __init__(self, space, *, beta: float, **common):
+        super().__init__(space, **common)
+    def propose(self, n, rng):
+        return self.draw_unseen(n, rng)
+
+class TakesNothing(Optimizer):
+    def __init__(self, space):
+        super().__init__(space)
+    def propose(self, n, rng):
+        return self.draw_unseen(n, rng)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Fails", r"optimizer plugins:Fails, seed 0: ZeroDivisionError: division by zero \(.*plugins.py, line 6, in"),
+        ("NoPropose", "not a subclass of Optimizer with a `propose` of its own"),
+        ("Needs", "option beta of Needs has no default"),
+        ("TakesNothing", "TakesNothing cannot be made: .*unexpected keyword argument"),
+    ],
+)
+def test_a_plugin_with_a_mistake_is_one_line(flexnas, tmp_path, monkeypatch, name, says):
+    (tmp_path / "plugins.py").write_text(PLUGINS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "plugins", raising=False)
+    code, _, err = flexnas("run", "--optimizer", f"plugins:{name}", "--budget", 12, "--out", "run")
+    assert code == 2
+    assert re.search(says, err)
+    assert err.count("\n") == 1
+    if name == "Needs":
+        assert flexnas("run", "--optimizer", "plugins:Needs", "--budget", 3, "--option", "beta=0.5")[0] == 0
+
+
+def test_a_run_does_not_go_on_with_another_algorithm(flexnas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "changing", raising=False)
+    source = PLUGINS.replace("return 1 / 0", "return self.draw_unseen(n, rng)")
+    run = ("run", "--optimizer", "changing:Fails", "--budget", 12, "--out", "run")
+    (tmp_path / "changing.py").write_text(source)
+    assert flexnas(*run)[0] == 0
+    assert flexnas(*run)[0] == 0
+    (tmp_path / "changing.py").write_text(source.replace("draw_unseen(n", "draw_unseen(1"))
+    code, _, err = flexnas(*run)
+    assert code == 2
+    assert "the source of the optimizer has changed since" in err
+
+
+def test_a_space_without_all_scores_says_who_has_them(flexnas, bench, tmp_path):
+    _, _, err = flexnas("run", "--task", "rte", "--protocol", "electra-owt-1m-step-150k")
+    assert "only 15 of the 491 cards of space pool have a rte score under protocol electra-owt-1m-step-150k" in err
+    assert "electra-owt-100k has them" in err
+    path = tmp_path / "curves.jsonl"
+    cards = map(bench.card, bench.hashes("rte", "electra-owt-1m-step-150k"))
+    path.write_text("\n".join(card.to_json() for card in cards))
+    run = ("run", "--optimizer", "random", "--space", path, "--task", "rte", "--protocol", "electra-owt-1m-step-150k")
+    summary = json.loads(flexnas(*run, "--out", tmp_path / "run", "--json")[1])
+    assert summary["evaluations"] == 15
+    assert len(summary["notes"]) == 1
+    assert "has 15 cards" in summary["notes"][0]
+
+
+def test_a_shorter_run_says_that_its_folder_has_more(flexnas, tmp_path):
+    run = ("run", "--optimizer", "random", "--out", tmp_path / "run")
+    flexnas(*run, "--budget", 20, "--seeds", 2)
+    out = flexnas(*run, "--budget", 5)[1]
+    assert "the folder has 40 evaluations, 5 of them are shown here" in out
+    assert len(read_runs(tmp_path / "run" / "runs.parquet")) == 40
+    assert "10 cards that all begin with" in flexnas(*run[:-1], tmp_path / "b", "--budget", 8)[1]
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("seconds", [0.1, 0.6, 2.5])
+def test_a_command_ends_quietly_whenever_it_is_told_to(tmp_path, how, code, seconds):
+    command = [sys.executable, "-m", "flexnas_bench", "run", "--budget", "400", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(seconds)
+    os.killpg(process.pid, how) if how == signal.SIGINT else process.terminate()
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode in (code, -how)  # before Python is ready for signals they end it as they end any process
+    assert "Traceback" not in error or process.returncode == -how
+    if seconds > 2:
+        assert process.returncode == code
+        assert "leaked" not in error
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(flexnas, tmp_path):

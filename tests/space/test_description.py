@@ -141,7 +141,7 @@ def test_a_list_of_cards_in_a_file(tmp_path):
     with pytest.raises(InvalidCardError, match="line 2: field f: missing"):
         load_space(str(path))
     path.write_text((cards[0].to_json() + "\n") * 2)
-    with pytest.raises(InvalidSpaceError, match="twice"):
+    with pytest.raises(InvalidSpaceError, match="line 2: the card of line 1 again"):
         load_space(str(path))
     path.write_text("")
     with pytest.raises(InvalidSpaceError, match="no cards"):
