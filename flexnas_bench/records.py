@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from numbers import Real
@@ -59,32 +59,19 @@ class Training:
     def __post_init__(self) -> None:
         if not isinstance(self.card, ModelCard):
             raise OptionError(f"card: {shown(self.card)} is no ModelCard")
-        for name in ("protocol", "hardware", "source"):
-            _check_name(name, getattr(self, name))
-        if "," in self.source:
-            raise OptionError(f"source: {shown(self.source)} has a comma, which parts several sources of an answer")
         if self.init != SCRATCH and not is_hash(self.init):
             raise OptionError(f"init: {shown(self.init)} is neither scratch nor the hash of a card")
         if self.origin not in ORIGINS:
             raise OptionError(f"origin: {shown(self.origin)} is not one of {', '.join(ORIGINS)}")
+        for name in ("protocol", "hardware", "source"):
+            _check_name(name, getattr(self, name))
+        if "," in self.source:
+            raise OptionError(f"source: {shown(self.source)} has a comma, which parts several sources of an answer")
         self._set("replicate", _whole("replicate", self.replicate))
-        for name in ("seed", "pretrain_steps"):
-            self._set(name, None if getattr(self, name) is None else _whole(name, getattr(self, name)))
-        for name in ("pretrain_seconds", "finetune_seconds"):
-            self._set(name, None if getattr(self, name) is None else _seconds(name, getattr(self, name)))
-        for name in ("scores", "metrics"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise OptionError(f"{name}: {shown(getattr(self, name))} is no dictionary by task")
-        if not self.scores:
-            raise OptionError("scores: a training needs at least one")
-        self._set("scores", {task: _score(task, value, self.metrics) for task, value in self.scores.items()})
-        for mean, tasks in MEANS.items():
-            if mean in self.scores and self.scores.keys() >= set(tasks):
-                expected = fmean(self.scores[task] for task in tasks)
-                if not (abs(self.scores[mean] - expected) <= 1e-2 or math.isnan(expected)):
-                    raise OptionError(f"scores: {mean} is {self.scores[mean]}, the mean of its tasks {expected:.2f}")
-        for metric in self.metrics.values():
-            _check_name("metrics", metric)
+        for name, read in _OPTIONAL.items():
+            if (number := getattr(self, name)) is not None:
+                self._set(name, read(name, number))
+        self._set("scores", _scores(self.scores, self.metrics))
         if self.run_id == "":
             facts = (self.card.hash, self.protocol, self.init, str(self.replicate), self.origin, self.source)
             self._set("run_id", sha256("|".join(facts).encode()).hexdigest()[:16])
@@ -101,7 +88,7 @@ class Training:
             | {
                 "task": task,
                 "metric": self.metrics.get(task) or METRICS.get(task, "as given"),
-                "value": float(value),
+                "value": value,
             }
             for task, value in self.scores.items()
         ]
@@ -157,6 +144,31 @@ def _seconds(what: str, number: object) -> float:
     if seconds is None or not 0 <= seconds < math.inf:
         raise OptionError(f"{what}: {shown(number)} is no time")
     return seconds
+
+
+_OPTIONAL: dict[str, Callable[[str, object], float]] = {
+    "seed": _whole,
+    "pretrain_steps": _whole,
+    "pretrain_seconds": _seconds,
+    "finetune_seconds": _seconds,
+}
+
+
+def _scores(scores: object, metrics: object) -> dict[str, float]:
+    """Scores as they are kept; raises `OptionError` for what makes no sense, also together."""
+    if not isinstance(scores, Mapping) or not scores:
+        raise OptionError(f"scores: {shown(scores)} is no dictionary of scores by task")
+    if not isinstance(metrics, Mapping):
+        raise OptionError(f"metrics: {shown(metrics)} is no dictionary by task")
+    for metric in metrics.values():
+        _check_name("metrics", metric)
+    checked = {task: _score(task, value, metrics) for task, value in scores.items()}
+    for mean, tasks in MEANS.items():
+        if mean in checked and checked.keys() >= set(tasks):
+            expected = fmean(checked[task] for task in tasks)
+            if not (abs(checked[mean] - expected) <= 1e-2 or math.isnan(expected)):
+                raise OptionError(f"scores: {mean} is {checked[mean]}, the mean of its tasks {expected:.2f}")
+    return checked
 
 
 def _score(task: object, number: object, metrics: Mapping[str, str]) -> float:
