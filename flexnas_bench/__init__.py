@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from flexnas_bench.benchmark import Result as Result
     from flexnas_bench.benchmark import load_benchmark as load_benchmark
     from flexnas_bench.card import ModelCard as ModelCard
+    from flexnas_bench.distance.ged import ged as ged
     from flexnas_bench.embedding import Embedding as Embedding
     from flexnas_bench.embedding import load_embedding as load_embedding
     from flexnas_bench.errors import BusyError as BusyError
     from flexnas_bench.errors import FlexnasError as FlexnasError
+    from flexnas_bench.errors import GedNotExact as GedNotExact
     from flexnas_bench.errors import InvalidCardError as InvalidCardError
     from flexnas_bench.errors import InvalidSpaceError as InvalidSpaceError
     from flexnas_bench.errors import NotInSpaceError as NotInSpaceError
@@ -44,9 +46,11 @@ _NAMES = {
     "benchmark": ("Benchmark", "Result", "load_benchmark"),
     "card": ("ModelCard",),
     "embedding": ("Embedding", "load_embedding"),
+    "distance.ged": ("ged",),
     "errors": (
         "BusyError",
         "FlexnasError",
+        "GedNotExact",
         "InvalidCardError",
         "InvalidSpaceError",
         "NotInSpaceError",

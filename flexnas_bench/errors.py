@@ -29,6 +29,10 @@ class SpaceIndexError(NotInSpaceError, IndexError):
     """A design space has no card of that index."""
 
 
+class GedNotExact(FlexnasError):  # noqa: N818 - the name is part of the public contract
+    """A distance could not be found exactly in the time given; the text has the bounds that were."""
+
+
 class NotMeasuredError(FlexnasError, LookupError):
     """The benchmark has no such score; the text says what it does have for the card."""
 
