@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from flexnas_bench.benchmark import Result as Result
     from flexnas_bench.benchmark import load_benchmark as load_benchmark
     from flexnas_bench.card import ModelCard as ModelCard
+    from flexnas_bench.distance.alignment import alignment_distance as alignment_distance
     from flexnas_bench.distance.ged import ged as ged
     from flexnas_bench.embedding import Embedding as Embedding
     from flexnas_bench.embedding import load_embedding as load_embedding
@@ -46,6 +47,7 @@ _NAMES = {
     "benchmark": ("Benchmark", "Result", "load_benchmark"),
     "card": ("ModelCard",),
     "embedding": ("Embedding", "load_embedding"),
+    "distance.alignment": ("alignment_distance",),
     "distance.ged": ("ged",),
     "errors": (
         "BusyError",

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from flexnas_bench.layer import EncoderLayer
 
 
+def feed_forward_label(width: int) -> str:
+    """Label of a feed-forward block."""
+    return f"feed_forward-{width}"
+
+
 @dataclass(frozen=True)
 class BlockGraph:
     """A labelled directed acyclic graph: `labels[v]` of node v, and edges `(u, v)` from u to v."""
@@ -36,7 +41,7 @@ class BlockGraph:
             middle = heads.stop
             end = middle + len(layer.feed_forward) + 1
             labels += [layer.label] * layer.heads + ["add_norm"]
-            labels += [f"feed_forward-{width}" for width in layer.feed_forward] + ["add_norm"]
+            labels += [*map(feed_forward_label, layer.feed_forward), "add_norm"]
             for head in heads:
                 edges += [(last, head), (head, middle)]
             edges += [(last, middle), (middle, end)]

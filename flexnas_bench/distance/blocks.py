@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from flexnas_bench.errors import NotInSpaceError
-from flexnas_bench.graph import BlockGraph
+from flexnas_bench.graph import BlockGraph, feed_forward_label
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import Choices
 
@@ -30,7 +30,7 @@ def block_indices(choices: Choices) -> dict[str, int]:
     indices = {"input": INPUT, "output": OUTPUT, "add_norm": ADD_NORM}
     index = _FEED_FORWARD
     for width in sorted(choices.feed_forward):
-        indices[f"feed_forward-{width}"] = index
+        indices[feed_forward_label(width)] = index
         index += 1
     for operation in _OPERATIONS:
         index += 1
@@ -40,6 +40,14 @@ def block_indices(choices: Choices) -> dict[str, int]:
                 indices[f"h{hidden}/{operation}-{parameter}"] = index
                 index += 1
     return indices
+
+
+def block_index(label: str, choices: Choices) -> int:
+    """Index of a block; raises `NotInSpaceError` for one that the choices do not have."""
+    index = block_indices(choices).get(label)
+    if index is None:
+        raise NotInSpaceError(f"block {label} has no index among the choices given")
+    return index
 
 
 def _complexity(parameter: str | int) -> tuple[int, int]:
@@ -64,19 +72,15 @@ class GroupGraph:
     @classmethod
     def of(cls, layers: Sequence[EncoderLayer], choices: Choices) -> GroupGraph:
         """The graph of an encoder; raises `NotInSpaceError` for a block that the choices do not have."""
-        table = block_indices(choices)
         sizes = [1]
         for layer in layers:
             sizes += [layer.heads, *[1] * (len(layer.feed_forward) + 2)]
         graph = BlockGraph.of(layers)
         group = [p for p, size in enumerate((*sizes, 1)) for _ in range(size)]  # of each node, as `of` numbers them
         first = {p: node for node, p in reversed(list(enumerate(group)))}
-        labels = [graph.labels[first[p]] for p in sorted(first)]
-        for label in labels:
-            if label not in table:
-                raise NotInSpaceError(f"block {label} has no index among the choices given")
+        indices = tuple(block_index(graph.labels[first[p]], choices) for p in sorted(first))
         edges = dict.fromkeys((group[u], group[v]) for u, v in graph.edges)
-        return cls(tuple(table[label] for label in labels), (*sizes, 1), tuple(edges))
+        return cls(indices, (*sizes, 1), tuple(edges))
 
     @property
     def size(self) -> int:

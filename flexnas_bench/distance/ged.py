@@ -45,8 +45,9 @@ def ged(
         NotInSpaceError: a card has a block that the choices do not have.
         OptionError: an edge cost or a time that makes no sense.
     """
-    if not 0 <= edge_cost < math.inf or not seconds > 0:
-        raise OptionError(f"edge_cost: {shown(edge_cost)} and seconds: {shown(seconds)} must be numbers, 0 or more")
+    check_edge_cost(edge_cost)
+    if not seconds > 0:
+        raise OptionError(f"seconds: {shown(seconds)} is no time")
     graphs = [GroupGraph.of(card.layers, choices or Choices()) for card in (a, b)]
     if graphs[0] == graphs[1]:
         return 0.0
@@ -59,6 +60,12 @@ def ged(
             f"{solution.upper + edges:.1f}; give more seconds"
         )
     return round(solution.upper + edges, 9)
+
+
+def check_edge_cost(edge_cost: float) -> None:
+    """Raises `OptionError` for what no edge can cost."""
+    if not 0 <= edge_cost < math.inf:
+        raise OptionError(f"edge_cost: {shown(edge_cost)} is not a number, 0 or more")
 
 
 def is_node_optimal(a: ModelCard, b: ModelCard, edge_cost: float) -> bool:
