@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from flexnas_bench.card import ModelCard as ModelCard
     from flexnas_bench.distance.alignment import alignment_distance as alignment_distance
     from flexnas_bench.distance.ged import ged as ged
+    from flexnas_bench.distance.overlap import biased_overlap as biased_overlap
+    from flexnas_bench.distance.overlap import overlap_fraction as overlap_fraction
     from flexnas_bench.embedding import Embedding as Embedding
     from flexnas_bench.embedding import load_embedding as load_embedding
     from flexnas_bench.errors import BusyError as BusyError
@@ -49,6 +51,7 @@ _NAMES = {
     "embedding": ("Embedding", "load_embedding"),
     "distance.alignment": ("alignment_distance",),
     "distance.ged": ("ged",),
+    "distance.overlap": ("biased_overlap", "overlap_fraction"),
     "errors": (
         "BusyError",
         "FlexnasError",
