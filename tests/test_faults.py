@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from flexnas_bench import ModelCard, Store, Training, storage
-from flexnas_bench.cli.main import run_app
+from flexnas_bench.cli.app import run_app
 from flexnas_bench.searching.journal import journals, read_records
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flexnas_bench import ModelCard, OptionError
 from flexnas_bench.cli import checking
 from flexnas_bench.cli import run as run_module
-from flexnas_bench.cli.main import run_app
+from flexnas_bench.cli.app import run_app
 from flexnas_bench.named import NAMED_CARDS
 from tests.conftest import any_cards
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flexnas_bench import make_optimizer, search
-from flexnas_bench.cli.main import run_app
+from flexnas_bench.cli.app import run_app
 from flexnas_bench.searching.analysis import best_so_far, estimate, paired_difference
 from flexnas_bench.searching.runs import RUNS
 from flexnas_bench.storage import read_shipped

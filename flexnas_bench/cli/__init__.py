@@ -8,7 +8,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Entry point: exit code 0 for success, 2 with one line for a user's mistake, 130 for Ctrl-C."""
     try:
-        from flexnas_bench.cli.main import main as run  # takes a moment, in which one may think better of it
+        from flexnas_bench.cli.app import main as run  # takes a moment, in which one may think better of it
 
         run()
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flexnas_bench import DesignSpace, ModelCard, Store, Training, load_benchmark
-from flexnas_bench.cli.main import run_app
+from flexnas_bench.cli.app import run_app
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
 
 SPACE = """
