@@ -39,6 +39,10 @@ def check_descriptions(described: Mapping[str, Any]) -> dict[str, dict[str, Any]
     return dict(described)
 
 
+#: How each file of descriptions is read.
+READERS = {PROTOCOLS: expand_protocols, SOURCES: check_descriptions}
+
+
 def checkpoint_protocol(curve: str, steps: int) -> str:
     """Name of the protocol of a learning curve at a step count, a multiple of 1,000."""
     return f"{curve}-step-{steps // 1000}k"

@@ -83,13 +83,10 @@ class Training:
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary a score, with the columns of `SCORES`."""
         training = {name: getattr(self, name) for name in TRAINING_COLUMNS if name != "hash"}
+        training |= {"card": self.card.to_json(), "hash": self.card.hash}
+        metrics = METRICS | dict(self.metrics)
         return [
-            {"card": self.card.to_json(), "hash": self.card.hash, **training}
-            | {
-                "task": task,
-                "metric": self.metrics.get(task) or METRICS.get(task, "as given"),
-                "value": value,
-            }
+            training | {"task": task, "metric": metrics.get(task, "as given"), "value": value}
             for task, value in self.scores.items()
         ]
 

@@ -88,9 +88,8 @@ def read_parquet(path: Path, schema: pa.Schema | None = None, content: bytes | N
         TableCorruptError: the file is missing, truncated, no Parquet, or of another schema.
     """
     try:
-        with pq.ParquetFile(
-            path if content is None else pa.BufferReader(content)
-        ) as file:  # not pq.read_table, which imports pandas
+        source = path if content is None else pa.BufferReader(content)
+        with pq.ParquetFile(source) as file:  # not pq.read_table: that imports pandas
             table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise TableCorruptError(f"cannot read table {path}: {_first_line(error)}") from None

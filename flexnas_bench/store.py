@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from flexnas_bench.errors import OptionError, ResultConflictError, RunMismatchError, TableCorruptError, shown
-from flexnas_bench.protocols import PROTOCOLS, check_descriptions, expand_protocols
+from flexnas_bench.protocols import READERS
 from flexnas_bench.records import Training
 from flexnas_bench.results import SCORES
 from flexnas_bench.storage import exclusive, parquet_bytes, read_parquet, read_toml, write_bytes
@@ -109,7 +109,7 @@ class Store:
         if not path.exists():
             return {}
         try:
-            return (expand_protocols if name == PROTOCOLS else check_descriptions)(read_toml(path))
+            return READERS[name](read_toml(path))
         except OptionError as error:
             raise TableCorruptError(f"{path}: {error}") from None
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import FlexnasError, shown
-from flexnas_bench.protocols import PROTOCOLS, SOURCES, check_descriptions, expand_protocols
+from flexnas_bench.protocols import READERS
 from flexnas_bench.published.figures import FIGURES, table_path
 from flexnas_bench.records import Training
 from flexnas_bench.results import (
@@ -76,7 +76,7 @@ def verify_tables(folder: Path) -> Iterator[Check]:
     figures = [row for name in FIGURES for row in tables[table_path(name)]]
     yield _check("published figures", figures, lambda: _figures(figures, described[1]))
     searches = [row for name, rows in tables.items() if name.startswith("runs/") for row in rows]
-    yield _check("searches", searches, lambda: _searches(searches, _answers(results)))
+    yield _check("searches", searches, lambda: _searches(searches, _answers(results, runs)))
     yield _check("cards", cards, lambda: _cards(cards))
 
 
@@ -104,7 +104,7 @@ def _verify_store(store: Store) -> Iterator[Check]:
     yield _check("parts", store.part_names(), read)
     rows = [row for part in parts for row in part]
     yield _check("rows", rows, lambda: _store_rows(rows))
-    yield _check("descriptions", [PROTOCOLS, SOURCES], lambda: _descriptions(store))
+    yield _check("descriptions", READERS, lambda: _descriptions(store))
 
 
 def _check(what: str, items: Iterable[Any], find: Callable[[], Iterable[str]]) -> Check:
@@ -150,9 +150,9 @@ def _read_all(folder: Path, names: list[str], tables: dict[str, Rows]) -> Iterat
 
 def _describe(folder: Path, described: list[dict[str, Any]]) -> Iterator[str]:
     """Reads what protocols and sources are into `described`."""
-    for name, expand in ((PROTOCOLS, expand_protocols), (SOURCES, check_descriptions)):
+    for name, read in READERS.items():
         try:
-            described.append(expand(read_toml(folder / name)))
+            described.append(read(read_toml(folder / name)))
         except FlexnasError as error:
             yield f"{name}: {error}"
 
@@ -212,7 +212,8 @@ def _scores(rows: Rows, runs: Rows) -> Iterator[str]:
 def _pool(rows: Rows, runs: Rows) -> Iterator[str]:
     trained = {run["hash"] for run in runs if run["protocol"] == DEFAULT_PROTOCOL}
     for row in rows:
-        if row["hash"] not in trained or _hash_of(row["card"]) != row["hash"]:
+        card = _card_of(row["card"])
+        if row["hash"] not in trained or card is None or card.hash != row["hash"]:
             yield f"card {row['hash'][:12]} is not one of the trained ones"
     if missing := trained - {row["hash"] for row in rows}:
         yield f"{len(missing)} trained cards are not in the pool"
@@ -223,15 +224,17 @@ def _figures(rows: Rows, sources: Iterable[str]) -> Iterator[str]:
         if row["source"] not in sources:
             yield f"source {row['source']} is not described"
         text = row.get("model_card_if_unique")
-        if text is not None and not _in_g1(text):
+        if text is not None and _card_of(text) not in load_space("g1"):
             yield f"a card of fig5 is not of g1: {shown(text)}"
 
 
-def _answers(results: Rows) -> set[tuple[str, float]]:
-    """What queries may have answered, by hash: means over replicates."""
+def _answers(results: Rows, runs: Rows) -> set[tuple[str, float]]:
+    """What queries may have answered, by hash: means over replicates of one origin."""
+    origins = {run["run_id"]: run["origin"] for run in runs}
     values: dict[tuple[str, ...], list[float]] = {}
     for row in results:
-        values.setdefault((row["hash"], row["task"], row["protocol"], row["init"]), []).append(row["value"])
+        question = (row["hash"], row["task"], row["protocol"], row["init"], origins.get(row["run_id"], ""))
+        values.setdefault(question, []).append(row["value"])
     return {(question[0], fmean(replicates)) for question, replicates in values.items()}
 
 
@@ -247,18 +250,12 @@ def _searches(rows: Rows, values: set[tuple[str, float]]) -> Iterator[str]:
                 yield f"{optimizer}, seed {seed}, step {row['step']}: no such score of card {row['card_hash'][:12]}"
 
 
-def _hash_of(text: str) -> str | None:
+def _card_of(text: str) -> ModelCard | None:
+    """The card of a text, `None` for what is none."""
     try:
-        return ModelCard.from_json(text).hash
+        return ModelCard.from_json(text)
     except FlexnasError:
         return None
-
-
-def _in_g1(text: str) -> bool:
-    try:
-        return ModelCard.from_json(text) in load_space("g1")
-    except FlexnasError:
-        return False
 
 
 def _store_rows(rows: Rows) -> Iterator[str]:
@@ -278,7 +275,7 @@ def _store_rows(rows: Rows) -> Iterator[str]:
 
 
 def _descriptions(store: Store) -> Iterator[str]:
-    for name in (PROTOCOLS, SOURCES):
+    for name in READERS:
         try:
             store.described(name)
         except FlexnasError as error:

@@ -45,7 +45,7 @@ def query(
 
 def optimizers(as_json: Json = False) -> None:
     """List the installed optimizers with their options."""
-    from flexnas_bench.optimizers.registry import optimizer_class, optimizer_names, optimizer_options
+    from flexnas_bench.optimizers.registry import REQUIRED, optimizer_class, optimizer_names, optimizer_options
 
     found: dict[str, dict[str, Any]] = {}
     for name in optimizer_names():
@@ -55,7 +55,8 @@ def optimizers(as_json: Json = False) -> None:
             found[name] = {"what": f"broken: {error}", "options": {}}
         else:
             summary = (kind.__doc__ or "").strip().partition("\n")[0]
-            found[name] = {"what": summary, "options": optimizer_options(kind)}
+            own = {key: None if value is REQUIRED else value for key, value in optimizer_options(kind).items()}
+            found[name] = {"what": summary, "options": own}
     if as_json:
         print_json(found)
         return

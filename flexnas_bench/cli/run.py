@@ -168,15 +168,15 @@ def _summary(search: Search, runs: list[Run], folder: Path) -> dict[str, Any]:
         "converged_at_median": median(when) if when else None,
         "ask_seconds_mean": fmean([row["ask_seconds"] for row in rows if row["step"] > initial] or [0.0]),
         "evaluations": len(rows),
-        "notes": list(_notes(search, len(rows), folder)),
+        "notes": list(_notes(search, initial, len(rows), folder)),
         "runs": str(folder / RUNS_FILE),
         "picture": str(folder / PICTURE),
     }
 
 
-def _notes(search: Search, shown: int, folder: Path) -> Iterator[str]:
+def _notes(search: Search, initial: int, shown: int, folder: Path) -> Iterator[str]:
     """What somebody may not have meant."""
-    initial, size = search.make(0).initial_size, search.space.size
+    size = search.space.size
     if math.inf > search.budget.evaluations > size:
         yield f"space {search.settings.space} has {size:,} cards, where a search ends"
     if search.budget.evaluations < initial:

@@ -15,6 +15,8 @@ from flexnas_bench.optimizers.base import Optimizer
 from flexnas_bench.space import DesignSpace, load_space
 
 GROUP = "flexnas_bench.optimizers"
+#: In the place of a default: the option has none.
+REQUIRED = inspect.Parameter.empty
 
 
 @cache
@@ -70,7 +72,7 @@ def source_digest(kind: type[Optimizer]) -> str:
 
 
 def optimizer_options(kind: type[Optimizer]) -> dict[str, Any]:
-    """Options of its own that an optimizer takes, with their defaults; inherited ones first."""
+    """Options of its own that an optimizer takes, with their defaults or `REQUIRED`; inherited ones first."""
     common = inspect.signature(Optimizer.__init__).parameters
     options: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
@@ -100,7 +102,7 @@ def make_optimizer(optimizer: str | type[Optimizer], space: DesignSpace | str, *
             raise OptionError(f"unknown option {shown(name)}; {kind.__name__} takes {', '.join(sorted(known))}")
         if name in own and not _fits(value, own[name]):
             raise OptionError(f"option {name}: {shown(value)} is not of the kind of its default, {own[name]!r}")
-    if needed := [name for name, default in own.items() if default is inspect.Parameter.empty and name not in options]:
+    if needed := [name for name, default in own.items() if default is REQUIRED and name not in options]:
         raise OptionError(f"option {needed[0]} of {kind.__name__} has no default; give it a value")
     try:
         return kind(space if isinstance(space, DesignSpace) else load_space(space), **options)
@@ -112,7 +114,7 @@ def _fits(value: Any, default: Any) -> bool:
     """Whether a value is of the type of an option's default; whole numbers do for real ones, NaN and inf never."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
-    if default is inspect.Parameter.empty:
+    if default is REQUIRED:
         return True
     if default is None or isinstance(value, bool) != isinstance(default, bool):
         return default is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import TableCorruptError
-from flexnas_bench.protocols import expand_protocols
+from flexnas_bench.protocols import PROTOCOLS, READERS, SOURCES
 from flexnas_bench.published.figures import FIGURES, table_path
 from flexnas_bench.published.trainings import (
     CURVES,
@@ -27,7 +26,15 @@ from flexnas_bench.published.trainings import (
 from flexnas_bench.records import Training, tables_of
 from flexnas_bench.results import ARCHITECTURES, POOL
 from flexnas_bench.space import load_space
-from flexnas_bench.storage import CHECKSUMS, data_folder, read_checksums, write_bytes, write_checksums, write_parquet
+from flexnas_bench.storage import (
+    CHECKSUMS,
+    data_folder,
+    read_checksums,
+    read_toml,
+    write_bytes,
+    write_checksums,
+    write_parquet,
+)
 
 
 def import_published(folder: Path, out: Path) -> dict[str, int]:
@@ -66,13 +73,11 @@ def import_published(folder: Path, out: Path) -> dict[str, int]:
 
 def _settings(protocols: set[str]) -> dict[str, bytes]:
     """The two files of descriptions, if they describe all that the tables name."""
-    needed = {"sources.toml": {NAS_BENCH_BERT, FLEXIBERT}, "protocols.toml": protocols}
-    files = {}
-    for name, names in needed.items():
-        files[name] = (data_folder() / name).read_bytes()  # checksummed afterwards, so not checked here
-        if missing := names - expand_protocols(tomllib.loads(files[name].decode())).keys():
+    needed = {SOURCES: {NAS_BENCH_BERT, FLEXIBERT}, PROTOCOLS: protocols}
+    for name, names in needed.items():  # checksummed afterwards, so not checked here
+        if missing := names - READERS[name](read_toml(data_folder() / name)).keys():
             raise TableCorruptError(f"{name} does not describe {min(missing)}")
-    return files
+    return {name: (data_folder() / name).read_bytes() for name in needed}
 
 
 def _architectures(trainings: Iterable[Training]) -> pa.Table:

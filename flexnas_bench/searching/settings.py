@@ -76,9 +76,7 @@ class SearchSettings:
             if occupied:
                 raise RunMismatchError(f"{out} is not empty and holds no search; name another folder with --out")
             out.mkdir(parents=True, exist_ok=True)
-            with exclusive(
-                out / f".{SETTINGS_FILE}.lock", patience=30.0
-            ):  # two that begin together: the first one decides
+            with exclusive(out / f".{SETTINGS_FILE}.lock", patience=30.0):  # of two that begin together one decides
                 if not path.exists():
                     write_bytes(path, self._json().encode())
         self._compare(path)

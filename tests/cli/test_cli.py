@@ -288,6 +288,17 @@ def test_a_plugin_with_a_mistake_is_one_line(flexnas, tmp_path, monkeypatch, nam
         assert flexnas("run", "--optimizer", "plugins:Needs", "--budget", 3, "--option", "beta=0.5")[0] == 0
 
 
+def test_an_option_without_a_default_is_listed_too(flexnas, tmp_path, monkeypatch):
+    (tmp_path / "plugins.py").write_text(PLUGINS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "plugins", raising=False)
+    entries = registry._entries() | {"needs": registry.EntryPoint("needs", "plugins:Needs", registry.GROUP)}
+    monkeypatch.setattr(registry, "_entries", lambda: entries)
+    code, out, _ = flexnas("optimizers", "--json")
+    assert code == 0
+    assert json.loads(out)["needs"]["options"] == {"beta": None}
+
+
 def test_a_run_does_not_go_on_with_another_algorithm(flexnas, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "changing", raising=False)
