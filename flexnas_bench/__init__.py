@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from flexnas_bench.distance.ged import ged as ged
     from flexnas_bench.distance.overlap import biased_overlap as biased_overlap
     from flexnas_bench.distance.overlap import overlap_fraction as overlap_fraction
-    from flexnas_bench.embedding import Embedding as Embedding
-    from flexnas_bench.embedding import load_embedding as load_embedding
+    from flexnas_bench.distance.pairs import ged_bounds as ged_bounds
+    from flexnas_bench.embedding.base import Embedding as Embedding
+    from flexnas_bench.embedding.loading import load_embedding as load_embedding
+    from flexnas_bench.embedding.neighbors import Neighbor as Neighbor
+    from flexnas_bench.embedding.neighbors import transfer_neighbors as transfer_neighbors
     from flexnas_bench.errors import BusyError as BusyError
     from flexnas_bench.errors import FlexnasError as FlexnasError
     from flexnas_bench.errors import GedNotExact as GedNotExact
@@ -48,9 +51,12 @@ if TYPE_CHECKING:
 _NAMES = {
     "benchmark": ("Benchmark", "Result", "load_benchmark"),
     "card": ("ModelCard",),
-    "embedding": ("Embedding", "load_embedding"),
+    "embedding.base": ("Embedding",),
+    "embedding.loading": ("load_embedding",),
+    "embedding.neighbors": ("Neighbor", "transfer_neighbors"),
     "distance.alignment": ("alignment_distance",),
     "distance.ged": ("ged",),
+    "distance.pairs": ("ged_bounds",),
     "distance.overlap": ("biased_overlap", "overlap_fraction"),
     "errors": (
         "BusyError",

@@ -10,7 +10,7 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import pyarrow as pa
@@ -22,17 +22,30 @@ CHECKSUMS = "CHECKSUMS"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file all or nothing: a temporary file beside it, fsync, rename."""
+    """Writes a file all or nothing."""
+    with replaced(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` when the block ends well: a temporary one, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def user_cache() -> Path:
+    """Folder for what can be computed again: `FLEXNAS_BENCH_CACHE`, or `flexnas-bench` among the user's caches."""
+    own = os.environ.get("FLEXNAS_BENCH_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flexnas-bench"
 
 
 @contextmanager
@@ -141,6 +154,14 @@ def write_checksums(folder: Path, names: Iterable[str]) -> None:
     digests = read_checksums(folder) if path.exists() else {}
     digests |= {name: sha256((folder / name).read_bytes()).hexdigest() for name in names}
     write_bytes(path, "".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
+
+
+def renew_checksum(path: Path) -> None:
+    """Writes the checksum of a file into the `CHECKSUMS` of its folder or the one above, where there is such a file."""
+    for folder in path.resolve().parents[:2]:
+        if (folder / CHECKSUMS).exists():
+            write_checksums(folder, [path.resolve().relative_to(folder).as_posix()])
+            return
 
 
 def data_folder() -> Path:

@@ -14,6 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
+from flexnas_bench.distance import matched
+from flexnas_bench.embedding.loading import LEARNED, learned_path
+from flexnas_bench.embedding.transformer2vec import SCHEMA as VECTORS
 from flexnas_bench.errors import FlexnasError, shown
 from flexnas_bench.protocols import READERS
 from flexnas_bench.published.figures import FIGURES, table_path
@@ -40,6 +43,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     "pool.parquet": POOL,
     "runs_trained.parquet": RUNS_TRAINED,
     "results.parquet": RESULTS,
+    matched.SHIPPED: matched.SCHEMA,
+    **{learned_path(name): VECTORS for name in LEARNED},
     **{table_path(name): figure.schema for name, figure in FIGURES.items()},
 }
 
@@ -77,6 +82,10 @@ def verify_tables(folder: Path) -> Iterator[Check]:
     yield _check("published figures", figures, lambda: _figures(figures, described[1]))
     searches = [row for name, rows in tables.items() if name.startswith("runs/") for row in rows]
     yield _check("searches", searches, lambda: _searches(searches, _answers(results, runs)))
+    vectors = {name: tables[learned_path(name)] for name in LEARNED}
+    yield _check("vectors", [row for rows in vectors.values() for row in rows], lambda: _vectors(vectors, cards))
+    problems = tables[matched.SHIPPED]
+    yield _check("matched edges", problems, lambda: _problems(problems))
     yield _check("cards", cards, lambda: _cards(cards))
 
 
@@ -146,6 +155,25 @@ def _read_all(folder: Path, names: list[str], tables: dict[str, Rows]) -> Iterat
             continue
         if not tables[name]:
             yield f"{name} is empty"
+
+
+def _vectors(vectors: dict[str, Rows], cards: Rows) -> Iterator[str]:
+    """One finite vector of one length for every card of G1, in order."""
+    order = {card["g1_index"]: card["hash"] for card in cards if card["g1_index"] is not None}
+    for name, rows in vectors.items():
+        if [row["hash"] for row in rows] != [order[i] for i in range(len(order))]:
+            yield f"{name}: not the cards of g1 in order"
+        if len({len(row["vector"]) for row in rows}) > 1:
+            yield f"{name}: vectors of several lengths"
+        if not all(math.isfinite(x) for row in rows for x in row["vector"]):
+            yield f"{name}: a vector that is not finite"
+
+
+def _problems(rows: Rows) -> Iterator[str]:
+    """Each problem once, each answer a number of edges."""
+    problems = Counter(problem for problem, _ in matched.read_answers(rows))
+    yield from (f"{problem} is answered {count} times" for problem, count in problems.items() if count > 1)
+    yield from (f"{row}: no number of edges" for row in rows if row["matched"] < 1)
 
 
 def _describe(folder: Path, described: list[dict[str, Any]]) -> Iterator[str]:

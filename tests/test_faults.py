@@ -15,7 +15,7 @@ import pytest
 
 from flexnas_bench import ModelCard, Store, Training, storage
 from flexnas_bench.cli.app import run_app
-from flexnas_bench.searching.journal import journals, read_records
+from flexnas_bench.searching.journal import SearchJournal, journals
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
 
 PROGRAM = [sys.executable, "-m", "flexnas_bench"]
@@ -50,12 +50,12 @@ def check_killed_runs(folder, times, seed):
     for i in range(times):
         out = folder / str(i)
         kill_after([*RUN, str(out)], rng.uniform(0, duration))
-        before = {number: read_records(path) for number, path in journals(out).items()}
+        before = {number: SearchJournal.read(path) for number, path in journals(out).items()}
         if (out / RUNS_FILE).exists():
             pd.testing.assert_frame_equal(repeatable(out / RUNS_FILE), whole)
         subprocess.run([*RUN, str(out)], check=True, stdout=subprocess.DEVNULL)
         for number, records in before.items():
-            assert read_records(journals(out)[number])[: len(records)] == records
+            assert SearchJournal.read(journals(out)[number])[: len(records)] == records
         pd.testing.assert_frame_equal(repeatable(out / RUNS_FILE), whole)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from flexnas_bench.cli import INTERRUPTED
 from flexnas_bench.cli.checking import compact, verify
+from flexnas_bench.cli.distances import embed, ged
 from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.info import info
 from flexnas_bench.cli.lookup import optimizers, query
@@ -51,6 +52,8 @@ for _command, _example in (
     (query, "query f84bf6d1b795426eb0d3abadad817b2b8ba621fb9e1e1c7297c1e02eb7268fc7 --task rte"),
     (info, "info flexibert-mini --graph flexibert-mini.svg"),
     (optimizers, "optimizers"),
+    (ged, "ged --space g1"),
+    (embed, "embed --space g1 --distance ged --dim 16 --figures figures"),
     (verify, "verify --store my-results"),
     (compact, "compact my-results"),
 ):

@@ -12,7 +12,7 @@ import typer
 
 from flexnas_bench.benchmark import Benchmark, Result, load_benchmark
 from flexnas_bench.card import ModelCard
-from flexnas_bench.cli.lookup import named_or_text
+from flexnas_bench.cli.lookup import find_card
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.named import NAMED_CARDS
@@ -36,7 +36,7 @@ def info(
         facts = _bench_facts(bench)
         print_json(facts) if as_json else _show_bench(facts)
         return
-    found = _find(bench, card)
+    found = find_card(bench, card)
     facts = _card_facts(bench, found)
     if graph is not None:
         from flexnas_bench.figures.architecture import draw_architecture
@@ -44,13 +44,6 @@ def info(
         draw_architecture(found, graph)
         facts["graph"] = str(graph)
     print_json(facts) if as_json else _show_card(bench, facts)
-
-
-def _find(bench: Benchmark, text: str) -> ModelCard:
-    found = named_or_text(text)
-    if isinstance(found, ModelCard):
-        return found
-    return ModelCard.from_json(found) if found.lstrip().startswith("{") else bench.card(found)
 
 
 def _card_facts(bench: Benchmark, card: ModelCard) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flexnas_bench.benchmark import load_benchmark
+from flexnas_bench.benchmark import Benchmark, load_benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import OptionError
@@ -65,6 +65,14 @@ def optimizers(as_json: Json = False) -> None:
         options = ", ".join(f"{key}={value}" for key, value in facts["options"].items())
         table.add_row(name, facts["what"], options)
     say(table)
+
+
+def find_card(bench: Benchmark, text: str) -> ModelCard:
+    """A card by name, from JSON, or by the hash of one that the benchmark knows; raises `FlexnasError` for no card."""
+    found = named_or_text(text)
+    if isinstance(found, ModelCard):
+        return found
+    return ModelCard.from_json(found) if found.lstrip().startswith("{") else bench.card(found)
 
 
 def named_or_text(text: str) -> ModelCard | str:

@@ -11,7 +11,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from flexnas_bench.benchmark import Result
@@ -26,14 +34,27 @@ StoreOption = Annotated[
 @contextmanager
 def progress_bar(label: str, total: float) -> Iterator[Callable[[int], None] | None]:
     """A bar on the terminal, nothing where there is none; without an end where the total is infinite."""
+    with progress_bars() as tell:
+        yield tell and (lambda done: tell(label, done, total))
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, float], None] | None]:
+    """A bar on the terminal for every kind of work that is told of, nothing where there is none."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
         return
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(label, total=None if math.isinf(total) else total)
-        yield lambda done: bar.update(task, completed=done)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(what: str, done: int, total: float) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=None if math.isinf(total) else total)
+            bar.update(tasks[what], completed=done)
+
+        yield tell
 
 
 def say(text: str | Table) -> None:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from flexnas_bench.benchmark import Result, load_benchmark
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, progress_bar, say, say_error, to_json
-from flexnas_bench.embedding import OneHot
+from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import OptionError
 from flexnas_bench.optimizers.base import INITIAL
 from flexnas_bench.optimizers.registry import optimizer_class, optimizer_options

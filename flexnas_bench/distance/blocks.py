@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from flexnas_bench.errors import NotInSpaceError
+from flexnas_bench.errors import NotInSpaceError, OptionError, shown
 from flexnas_bench.graph import BlockGraph, feed_forward_label
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import Choices
 
+EDGE_COST = 0.1
 INPUT, OUTPUT, ADD_NORM = 0, 1, 2
 _FEED_FORWARD = 4
 _OPERATIONS = ("LT", "SA", "DSC")  # by complexity
+
+
+def check_edge_cost(edge_cost: float) -> None:
+    """Raises `OptionError` for what no edge can cost."""
+    if not 0 <= edge_cost < math.inf:
+        raise OptionError(f"edge_cost: {shown(edge_cost)} is not a number, 0 or more")
 
 
 @cache
@@ -40,6 +48,12 @@ def block_indices(choices: Choices) -> dict[str, int]:
                 indices[f"h{hidden}/{operation}-{parameter}"] = index
                 index += 1
     return indices
+
+
+def numbering(choices: Choices) -> Choices:
+    """The choices by which the blocks of a space are numbered: the paper's if they suffice, its own otherwise."""
+    paper = Choices()
+    return paper if block_indices(choices).keys() <= block_indices(paper).keys() else choices
 
 
 def block_index(label: str, choices: Choices) -> int:

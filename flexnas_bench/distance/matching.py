@@ -1,9 +1,10 @@
-"""The largest number of edges that a map between two graphs can match, as an integer program over groups of twins."""
+"""The cheapest map between two graphs, as an integer program over groups of twins."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,19 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Solution:
-    """Bounds on the cost of the cheapest map; equal if the program was solved."""
+    """Bounds on the cost of the cheapest map, and the best map that was found.
 
+    Attributes:
+        solved: whether that map is the cheapest, up to the gap allowed.
+        lower: no map costs less.
+        upper: what the map found costs; infinite if none was.
+        used: the pairs of groups that this map uses.
+    """
+
+    solved: bool
     lower: float
     upper: float
+    used: frozenset[Pair]
 
 
 class _Constraints:
@@ -50,7 +60,7 @@ class _Constraints:
 
 
 def cheapest_map(
-    a: GroupGraph, b: GroupGraph, missing: Pair, allowed: dict[Pair, float], edge_value: float, seconds: float
+    a: GroupGraph, b: GroupGraph, allowed: Mapping[Pair, float], edge_value: float, seconds: float, gap: float = 0.0
 ) -> Solution:
     """The least cost of a map between two graphs, less what matched edges are worth.
 
@@ -59,34 +69,52 @@ def cheapest_map(
     r, s has size 1, so that one of the two factors is 0 or 1.
 
     Args:
-        a: one graph; group `len(a.sizes)` stands for missing nodes.
+        a: one graph; group `len(a.sizes)` stands for missing nodes, with which the smaller graph is filled up.
         b: the other; likewise.
-        missing: how many missing nodes each graph is filled up with.
         allowed: cost of a node of one group going to another, for the pairs that are allowed.
         edge_value: what a matched edge is worth.
         seconds: time after which bounds are returned instead.
+        gap: the relative difference of the bounds at which they count as equal.
     """
-    sizes_a, sizes_b = (*a.sizes, missing[0]), (*b.sizes, missing[1])
-    pairs = [(p, r) for p, r in allowed if sizes_a[p] and sizes_b[r]]
+    n = max(a.size, b.size)
+    sizes = (*a.sizes, n - a.size), (*b.sizes, n - b.size)
+    pairs = [(p, r) for p, r in allowed if sizes[0][p] and sizes[1][r]]
     column = {pair: i for i, pair in enumerate(pairs)}
-    most = [min(sizes_a[p], sizes_b[r]) for p, r in pairs]
+    most = [min(sizes[0][p], sizes[1][r]) for p, r in pairs]
     constraints = _Constraints()
-    for side, sizes in enumerate((sizes_a, sizes_b)):
-        for group, size in enumerate(sizes):
+    for side in (0, 1):
+        for group, size in enumerate(sizes[side]):
             constraints.add(((column[pair], 1.0) for pair in pairs if pair[side] == group), size, size)
     matches = [((p, r), (q, s)) for p, q in a.edges for r, s in b.edges if (p, r) in column and (q, s) in column]
-    for i, ends in enumerate(matches, len(pairs)):
-        for end, other in (ends, reversed(ends)):
-            constraints.add([(i, 1.0), (column[end], -most[column[other]])], -math.inf, 0.0)
+    for (end, _, size), together in _bundles(matches, sizes).items():
+        constraints.add([*((len(pairs) + i, 1.0) for i in together), (column[end], -float(size))], -math.inf, 0.0)
     ceilings = [most[column[first]] * most[column[second]] for first, second in matches]
     result = milp(
         np.array([allowed[pair] for pair in pairs] + [-edge_value] * len(matches)),
         integrality=np.array([1] * len(pairs) + [0] * len(matches)),
         bounds=Bounds(0, np.array(most + ceilings)),
         constraints=constraints.build(len(pairs) + len(matches)),
-        options={"time_limit": seconds, "mip_rel_gap": 0.0},
+        options={"time_limit": seconds, "mip_rel_gap": gap},
     )
-    upper = math.inf if result.x is None else float(result.fun)
-    if result.status == 0:
-        return Solution(upper, upper)
-    return Solution(-math.inf if result.mip_dual_bound is None else float(result.mip_dual_bound), upper)
+    lower = -math.inf if result.mip_dual_bound is None else float(result.mip_dual_bound)
+    if result.x is None:
+        return Solution(False, lower, math.inf, frozenset())
+    used = frozenset(pair for pair, count in zip(pairs, result.x, strict=False) if count > 0.5)
+    return Solution(result.status == 0, lower, float(result.fun), used)
+
+
+def _bundles(
+    matches: list[tuple[Pair, Pair]], sizes: tuple[tuple[int, ...], tuple[int, ...]]
+) -> dict[tuple[Pair, tuple[int, int], int], list[int]]:
+    """Matches that share a pair (p, r) and a neighbour of p, or of r.
+
+    For each node that goes from p to r, together they are at most as many as that neighbour has nodes: a tighter
+    relaxation than bounding them one by one (as Adams and Johnson 1994 do for the quadratic assignment problem).
+    """
+    bundles = defaultdict(list)
+    for i, (first, second) in enumerate(matches):
+        for end, other in ((first, second), (second, first)):
+            for side in (0, 1):
+                direction = 2 * side + (end is first)
+                bundles[end, (direction, other[side]), sizes[side][other[side]]].append(i)
+    return bundles

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding import Embedding, OneHot, check_embedding, load_embedding
+from flexnas_bench.embedding.base import Embedding
+from flexnas_bench.embedding.loading import check_embedding, load_embedding
+from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import OptionError, ProposalError, SpaceExhaustedError, shown
 from flexnas_bench.named import PAPER12
 from flexnas_bench.space import DesignSpace

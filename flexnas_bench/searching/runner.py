@@ -15,7 +15,7 @@ from typing import Any
 
 from flexnas_bench.benchmark import Benchmark, Result
 from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding import OneHot
+from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import NotMeasuredError, OptionError, TableCorruptError
 from flexnas_bench.optimizers.base import INITIAL, Optimizer
 from flexnas_bench.optimizers.registry import (
@@ -28,7 +28,7 @@ from flexnas_bench.optimizers.registry import (
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.searching.budget import Budget
 from flexnas_bench.searching.convergence import converged_at
-from flexnas_bench.searching.journal import Journal, journal_path, journals, read_records
+from flexnas_bench.searching.journal import SearchJournal, journal_path, journals
 from flexnas_bench.searching.runs import RUNS_FILE, Run, make_rows, write_runs
 from flexnas_bench.searching.settings import SETTINGS_FILE, SearchSettings
 from flexnas_bench.space import DesignSpace, load_space
@@ -153,10 +153,10 @@ class Search:
     def run(self, seed: int, out: Path | None = None) -> Run:
         """Runs one seed, of perhaps many in a folder; raises as `search` does."""
         proposer = self.make(seed)
-        journal: AbstractContextManager[Journal | None] = nullcontext()
+        journal: AbstractContextManager[SearchJournal | None] = nullcontext()
         if out is not None:
             self.settings.claim(out)
-            journal = Journal(journal_path(out, seed))
+            journal = SearchJournal(journal_path(out, seed))
         with journal as opened:
             written = iter(opened.records[:] if opened else [])
             records: list[dict[str, Any]] = []
@@ -215,7 +215,7 @@ class Search:
 def collect(out: Path) -> None:
     """Writes `runs.parquet` of a folder: every evaluation that its journals have, by seed and step."""
     optimizer = json.loads((out / SETTINGS_FILE).read_bytes())["optimizer"]
-    rows = (make_rows(read_records(path), optimizer, seed) for seed, path in journals(out).items())
+    rows = (make_rows(SearchJournal.read(path), optimizer, seed) for seed, path in journals(out).items())
     write_runs(out / RUNS_FILE, chain.from_iterable(rows))
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flexnas_bench.embedding import OneHot
+from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import RunMismatchError, shown
 from flexnas_bench.optimizers.base import INITIAL
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8

@@ -17,7 +17,7 @@ from flexnas_bench import ModelCard, cli, search, storage
 from flexnas_bench.cli.app import run_app
 from flexnas_bench.optimizers import registry
 from flexnas_bench.results import GLUE_METRICS
-from flexnas_bench.searching.journal import Journal, count_records, journal_path
+from flexnas_bench.searching.journal import SearchJournal, count_records, journal_path
 from flexnas_bench.searching.runs import read_runs
 from tests.conftest import any_cards
 
@@ -390,8 +390,8 @@ def test_a_full_disk_names_the_file(bench, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     search(bench, "random", budget=2, out=tmp_path / "run")
-    with Journal(journal_path(tmp_path / "run", 0)) as journal:
-        monkeypatch.setattr("flexnas_bench.searching.journal.os.fsync", full)
+    with SearchJournal(journal_path(tmp_path / "run", 0)) as journal:
+        monkeypatch.setattr("flexnas_bench.journal.os.fsync", full)
         with pytest.raises(OSError, match=r"No space left on device.*seed-0000"):
             journal.append(journal.records[0] | {"step": 3})
 

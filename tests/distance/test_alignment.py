@@ -2,12 +2,13 @@
 
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flexnas_bench import ModelCard, NotInSpaceError, OptionError, alignment_distance, ged, load_space
-from flexnas_bench.distance.alignment import _layer_distance, align
+from flexnas_bench.distance.alignment import align, alignment_distances, layer_distance
 from flexnas_bench.distance.blocks import block_indices
 from flexnas_bench.space import Choices
 
@@ -38,9 +39,7 @@ def test_it_is_the_cheapest_of_all_alignments(a, b):
 
 @given(CARDS, CARDS)
 def test_layers_are_aligned_at_the_least_cost(a, b):
-    costs = (
-        sum(_layer_distance(x, y, 0.1, CHOICES) for x, y in pairs) for pairs in every_alignment(a.layers, b.layers)
-    )
+    costs = (sum(layer_distance(x, y, 0.1, CHOICES) for x, y in pairs) for pairs in every_alignment(a.layers, b.layers))
     assert alignment_distance(a, b) == pytest.approx(min(costs))
 
 
@@ -72,3 +71,13 @@ def test_what_cannot_be_measured():
         alignment_distance(TINY, ModelCard.named("flexibert-large"))
     with pytest.raises(OptionError):
         alignment_distance(TINY, FLEXI, edge_cost=-1)
+
+
+@pytest.mark.parametrize("space", ["g1", "g3", "pool"])
+def test_many_at_once_are_one_by_one(space):
+    cards, others = load_space(space).sample(25, seed=1), load_space("g2").sample(15, seed=2)
+    distances = alignment_distances(cards, others, jobs=2)
+    np.testing.assert_allclose(distances, [[alignment_distance(a, b) for b in others] for a in cards], rtol=1e-6)
+    cheap = alignment_distances(cards, cards, edge_cost=0.0)
+    np.testing.assert_allclose(cheap[0], [alignment_distance(cards[0], b, edge_cost=0.0) for b in cards], rtol=1e-6)
+    assert not np.diag(cheap).any()

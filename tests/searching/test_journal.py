@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flexnas_bench import BusyError, TableCorruptError
-from flexnas_bench.searching.journal import Journal, count_records, journal_path, journals, read_records
+from flexnas_bench.searching.journal import SearchJournal, count_records, journal_path, journals
 
 
 def record(value=70.0, step=1):
@@ -24,7 +24,7 @@ def record(value=70.0, step=1):
 
 
 def write(path, records):
-    with Journal(path) as journal:
+    with SearchJournal(path) as journal:
         for record in records:
             journal.append(record)
 
@@ -33,8 +33,8 @@ def test_records_come_back_and_more_are_added(tmp_path):
     path = tmp_path / "a" / "seed.jsonl"
     write(path, [record(1, 1), record(0.1, 2)])
     write(path, [record(None, 3)])
-    with Journal(path) as journal:
-        assert journal.records == read_records(path) == [record(1, 1), record(0.1, 2), record(None, 3)]
+    with SearchJournal(path) as journal:
+        assert journal.records == SearchJournal.read(path) == [record(1, 1), record(0.1, 2), record(None, 3)]
     assert count_records(path) == 3
     assert count_records(tmp_path / "none") == 0
 
@@ -46,7 +46,7 @@ def test_a_journal_cut_anywhere_keeps_every_whole_line(tmp_path_factory, values,
     content = path.read_bytes()[:cut]
     path.write_bytes(content)
     whole = content.count(b"\n")
-    with Journal(path) as journal:
+    with SearchJournal(path) as journal:
         assert journal.records == [record(value, i) for i, value in enumerate(values[:whole], 1)]
         journal.append(record(1.0, whole + 1))
     assert [json.loads(line) for line in path.read_text().splitlines()][-1] == record(1.0, whole + 1)
@@ -67,30 +67,30 @@ def test_a_line_that_is_no_record_is_named(tmp_path, line):
     path = tmp_path / "seed.jsonl"
     good = json.dumps(record()) + "\n"
     path.write_text(good + line + "\n" + json.dumps(record(step=3)) + "\n")
-    with pytest.raises(TableCorruptError, match="line 2"), Journal(path):
+    with pytest.raises(TableCorruptError, match="line 2"), SearchJournal(path):
         pass
     path.write_text(good)
-    with Journal(path) as journal:  # the lock was released
+    with SearchJournal(path) as journal:  # the lock was released
         assert len(journal.records) == 1
 
 
 def test_one_process_at_a_time(tmp_path):
     path = tmp_path / "seed.jsonl"
     program = (
-        "import json, sys, pathlib; from flexnas_bench.searching.journal import Journal\n"
-        "with Journal(pathlib.Path(sys.argv[1])) as j:\n"
+        "import json, sys, pathlib; from flexnas_bench.searching.journal import SearchJournal\n"
+        "with SearchJournal(pathlib.Path(sys.argv[1])) as j:\n"
         "    j.append(json.loads(sys.argv[2])); print('open', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", program, str(path), json.dumps(record())]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout.readline() == "open\n"
-        with pytest.raises(BusyError, match="another process"), Journal(path, patience=0.1):
+        with pytest.raises(BusyError, match="another process"), SearchJournal(path, patience=0.1):
             pass
     finally:
         other.kill()
         other.communicate()
-    with Journal(path, patience=5) as journal:  # a dead process holds nothing
+    with SearchJournal(path, patience=5) as journal:  # a dead process holds nothing
         assert journal.records == [record()]
 
 
@@ -98,7 +98,7 @@ def test_a_missing_value_is_told_from_a_failed_one(tmp_path):
     nameless = {key: value for key, value in record().items() if key != "value"}
     (tmp_path / "seed.jsonl").write_text(json.dumps(nameless) + "\n")
     with pytest.raises(TableCorruptError, match="line 1"):
-        read_records(tmp_path / "seed.jsonl")
+        SearchJournal.read(tmp_path / "seed.jsonl")
 
 
 def test_journals_are_found_by_seed(tmp_path):

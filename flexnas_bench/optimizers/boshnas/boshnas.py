@@ -57,7 +57,7 @@ class Boshnas(Optimizer):
             raise OptionError("restarts, gobi_steps and gobi_rate must be positive")
         self.k1, self.k2, self.alpha, self.beta = k1, k2, alpha, beta
         self.restarts, self.gobi_steps, self.gobi_rate = restarts, gobi_steps, gobi_rate
-        self.candidates = torch.from_numpy(self.embedding.matrix.copy())
+        self.candidates = torch.from_numpy(self.embedding.features.copy())
         self._box = self.candidates.amin(dim=0), self.candidates.amax(dim=0)
 
     def propose(self, n: int, rng: np.random.Generator) -> Sequence[int]:

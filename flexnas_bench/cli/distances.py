@@ -1,0 +1,193 @@
+"""`ged` and `embed`: how near architectures are, and vectors that follow."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from flexnas_bench.benchmark import load_benchmark
+from flexnas_bench.cli.lookup import find_card
+from flexnas_bench.cli.output import Json, print_json, progress_bars, say
+from flexnas_bench.distance.alignment import alignment_distance, alignment_distances
+from flexnas_bench.distance.blocks import EDGE_COST, numbering
+from flexnas_bench.distance.ged import ged as exact_distance
+from flexnas_bench.distance.kept import check_size, space_distances
+from flexnas_bench.distance.matched import Problem, write_answers
+from flexnas_bench.distance.overlap import biased_overlap
+from flexnas_bench.distance.pairs import SECONDS, Matrix, ged_bounds
+from flexnas_bench.embedding.base import Vectors
+from flexnas_bench.embedding.transformer2vec import DISTANCES, Transformer2vec, write_vectors
+from flexnas_bench.errors import OptionError
+from flexnas_bench.processes import Progress
+from flexnas_bench.results import GLUE8
+from flexnas_bench.space import DesignSpace, load_space
+from flexnas_bench.storage import renew_checksum, replaced, user_cache
+
+GED = "ged"
+MOST_DIMENSIONS = 256
+Jobs = Annotated[int | None, typer.Option(help="Processes and threads; one for each core if not given.")]
+
+
+def ged(
+    cards: Annotated[list[str] | None, typer.Argument(help="Two cards: JSON, hash or name (bert-tiny, ...).")] = None,
+    space: Annotated[str | None, typer.Option(help="All pairs of this space, kept in the cache folder.")] = None,
+    edge_cost: Annotated[float, typer.Option(help="Cost of inserting or deleting an edge.")] = EDGE_COST,
+    seconds: Annotated[float, typer.Option(help="Time for one problem that no table answers.")] = SECONDS,
+    jobs: Jobs = None,
+    out: Annotated[Path | None, typer.Option(help="Write the distances of all pairs into this .npy file.")] = None,
+    solve_table: Annotated[
+        Path | None, typer.Option(help="Solve all problems of the space anew, and write the answers into this file.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Graph edit distance of two cards, or of all pairs of a space: exact, or else within bounds that are told."""
+    if space is None:
+        if len(cards or ()) != 2 or out or solve_table:
+            raise OptionError("name two cards, or a space with --space")
+        bench = load_benchmark()
+        a, b = (find_card(bench, text) for text in cards or ())
+        facts = {
+            "ged": exact_distance(a, b, edge_cost=edge_cost, seconds=seconds),
+            "alignment_distance": alignment_distance(a, b, edge_cost=edge_cost),
+            "biased_overlap": biased_overlap(a, b),
+        }
+    else:
+        if cards:
+            raise OptionError("name two cards or a space, not both")
+        facts = _all_pairs(load_space(space), edge_cost, seconds, jobs, out, solve_table)
+    print_json(facts) if as_json else _show(facts)
+
+
+def _all_pairs(
+    space: DesignSpace, edge_cost: float, seconds: float, jobs: int | None, out: Path | None, table: Path | None
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    with progress_bars() as tell:
+        if table is None:
+            lower, upper = space_distances(space, edge_cost=edge_cost, seconds=seconds, jobs=jobs, progress=tell)
+        else:
+            lower, upper = _solve_anew(space, edge_cost, seconds, jobs, table, tell)
+    took = time.perf_counter() - started
+    if out is not None:
+        with replaced(out) as file:
+            np.save(file, upper if lower is upper else np.stack([lower, upper]))
+    pairs = space.size * (space.size - 1) // 2
+    exact = pairs - np.count_nonzero(lower != upper) // 2
+    return {
+        "space": space.name,
+        "pairs": pairs,
+        "exact": exact,
+        "mean": float(upper.sum(dtype=np.float64)) / max(1, 2 * pairs),
+        "largest": float(upper.max()),
+        "seconds": took,
+        "microseconds_a_pair": 1e6 * took / max(1, pairs),
+    }
+
+
+def _solve_anew(
+    space: DesignSpace, edge_cost: float, seconds: float, jobs: int | None, table: Path, tell: Progress | None
+) -> tuple[Matrix, Matrix]:
+    """All pairs without any table, and the table."""
+    check_size(space)
+    known: dict[Problem, int] = {}
+    journal = user_cache() / "ged" / f"anew-{space.digest}.jsonl"
+    bounds = ged_bounds(
+        space,
+        edge_cost=edge_cost,
+        choices=numbering(space.choices),
+        seconds=seconds,
+        jobs=jobs,
+        known=known,
+        journal=journal,
+        progress=tell,
+    )
+    write_answers(table, known)
+    renew_checksum(table)
+    journal.unlink()
+    return bounds
+
+
+def embed(
+    space: Annotated[str, typer.Option(help="Space whose cards are embedded.")] = "g1",
+    distance: Annotated[str, typer.Option(help="What distances follow: ged, or alignment (of layers in order).")] = GED,
+    dim: Annotated[int, typer.Option(help="Length of a vector.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of the sample that is placed first.")] = 0,
+    jobs: Jobs = None,
+    out: Annotated[Path | None, typer.Option(help="Table of vectors; t2v-SPACE-dDIM.parquet if not given.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Also draw the map, distances against distances, and the knee into this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Learn Transformer2vec: vectors whose Euclidean distances follow a distance between cards (section 3.3.2)."""
+    from flexnas_bench.embedding.scaling import scale
+
+    if distance not in DISTANCES:
+        raise OptionError(f"--distance: {distance!r} is none of {', '.join(DISTANCES)}")
+    if not 1 <= dim <= MOST_DIMENSIONS or seed < 0:
+        raise OptionError(f"--dim must be 1 to {MOST_DIMENSIONS}, --seed 0 or more")
+    found = load_space(space)
+    path = out or Path(f"t2v-{found.name}-d{dim}.parquet")
+    with progress_bars() as tell:
+        given = _distances(found, distance, jobs, tell)
+        started = time.perf_counter()
+        scaled = scale(given, dim, seed=seed, progress=tell)
+        took = time.perf_counter() - started
+        write_vectors(path, found, distance, scaled.points)
+        renew_checksum(path)
+        if figures is not None:
+            _draw(found, given, distance, path, scaled.points, figures, tell)
+    facts = {
+        "space": found.name,
+        "distance": distance,
+        "dimensions": dim,
+        "mean_squared_error": scaled.error,
+        "mean_distance": float(given.sum(dtype=np.float64)) / max(1, len(given) * (len(given) - 1)),
+        "seconds": took,
+        "vectors": str(path),
+    }
+    print_json(facts) if as_json else _show(facts)
+
+
+def _distances(space: DesignSpace, distance: str, jobs: int | None, tell: Progress | None) -> Matrix:
+    if distance == GED:
+        lower, upper = space_distances(space, jobs=jobs, progress=tell)
+        return lower if lower is upper else np.asarray((lower + upper) / 2, np.float32)
+    check_size(space)
+    cards = list(space)
+    return alignment_distances(cards, cards, choices=numbering(space.choices), jobs=jobs, progress=tell)
+
+
+def _show(facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        number = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else value
+        say(f"{name.replace('_', ' ')}: {number}")
+
+
+def _draw(
+    space: DesignSpace, given: Matrix, distance: str, table: Path, points: Vectors, folder: Path, tell: Progress | None
+) -> None:
+    """The map, distances against distances, and the knee."""
+    from flexnas_bench.embedding.knee import DIMENSIONS, error_by_dimension, knee
+    from flexnas_bench.figures.embedding import draw_distances, draw_knee, draw_map
+
+    name, bench, pool = table.stem, load_benchmark(), load_space("pool")
+    scores = bench.query_many(pool, GLUE8)
+    best = bench.best(GLUE8)
+    draw_map(
+        list(space),
+        points,
+        folder / f"{name}-map.png",
+        title=f"{name} of space {space.name}",
+        scored=(Transformer2vec(pool, table).matrix, scores, f"{GLUE8} (points)"),
+        note=f"{best.origin} scores of the {pool.size} cards of pool, protocol {best.protocol}: {bench.cite(best)}",
+    )
+    what = "graph edit distance" if distance == GED else "cost of the alignment of layers"
+    draw_distances(given, points, folder / f"{name}-distances.png", title=f"{name}, random pairs", what=what)
+    errors = error_by_dimension(given, progress=tell)
+    chosen = knee(DIMENSIONS, errors)
+    draw_knee(DIMENSIONS, errors, chosen, folder / f"{name}-knee.png", title=f"{distance} of space {space.name}")

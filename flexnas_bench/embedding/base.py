@@ -1,0 +1,122 @@
+"""What every embedding is: vectors of cards, and the matrix of one design space."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from heapq import nsmallest
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flexnas_bench.card import ModelCard
+from flexnas_bench.errors import NotInSpaceError, OptionError
+from flexnas_bench.space import DesignSpace
+
+#: Spaces up to this size have a matrix of all their vectors.
+MATRIX_LIMIT = 100_000
+_STARTS, _BEAM = 1_000, 32
+Vectors = NDArray[np.float32]
+
+
+class Embedding(ABC):
+    """Vectors of cards, and the matrix of all vectors of one design space.
+
+    Attributes:
+        name: the name it loads under.
+        space: the design space whose cards are the rows of `matrix`.
+    """
+
+    name: str
+
+    def __init__(self, space: DesignSpace) -> None:
+        self.space = space
+
+    @abstractmethod
+    def vector(self, card: ModelCard) -> Vectors:
+        """The vector of a card, shape `(dim,)`; raises `NotInSpaceError` for a card it cannot describe."""
+
+    def vectors(self, cards: Sequence[ModelCard]) -> Vectors:
+        """Vectors of many cards, shape `(len(cards), dim)`; raises `NotInSpaceError`."""
+        return np.stack([self.vector(card) for card in cards])
+
+    @cached_property
+    def matrix(self) -> Vectors:
+        """Vectors of all cards of the space in order, shape `(N, dim)`, read-only.
+
+        Raises:
+            NotInSpaceError: for a space of more than 100,000 cards, or with a card that cannot be described.
+        """
+        if self.space.size > MATRIX_LIMIT:
+            raise NotInSpaceError(
+                f"space {self.space.name} has {self.space.size:,} cards; a matrix is made for up to {MATRIX_LIMIT:,}"
+            )
+        matrix = self.vectors(list(self.space))
+        matrix.flags.writeable = False
+        return matrix
+
+    @property
+    def features(self) -> Vectors:
+        """The matrix as a network likes it: centred, and divided by one number, so that distances keep their ratios."""
+        centred: Vectors = self.matrix - self.matrix.mean(axis=0)
+        return centred / max(float(centred.std()), 1e-12)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return len(self.vector(self.space[0]))
+
+    def nearest(self, x: ArrayLike, k: int = 1) -> NDArray[np.intp]:
+        """Indices of the `k` cards of the space nearest to a point, nearest first, of equal ones the first.
+
+        In a space of more than 100,000 cards, of which nobody has a matrix, they are sought by going from card to
+        neighbour (`DesignSpace.neighbors`), which ends at the nearest or close to it.
+
+        Args:
+            x: a point, shape `(dim,)`.
+            k: how many, at most the size of the space.
+
+        Raises:
+            OptionError: for more neighbours than there are cards, or none.
+        """
+        if not 1 <= k <= self.space.size:
+            raise OptionError(f"k: {k} neighbours asked of {self.space.size} cards")
+        point = np.asarray(x, dtype=np.float32)
+        if self.space.size > MATRIX_LIMIT:
+            return self._climb(point, k)
+        half, tolerance = self._half_squares
+        rough = half - self.matrix @ point  # half the squared distance, but for a constant and for rounding
+        limit = rough.min() if k == 1 else np.partition(rough, k - 1)[k - 1]
+        some = np.flatnonzero(rough <= limit + tolerance * (1 + float(np.abs(point).max())))
+        distances = np.square(self.matrix[some] - point).sum(axis=1)
+        return some[np.argsort(distances, kind="stable")[:k]]
+
+    def _climb(self, point: Vectors, k: int) -> NDArray[np.intp]:
+        """The nearest that are found when the neighbours of the nearest so far are looked at, until none is new."""
+        cards, vectors = self._starts
+        found = dict(zip(cards, np.linalg.norm(vectors - point, axis=1).tolist(), strict=True))
+        expanded: set[ModelCard] = set()
+        while True:
+            near = nsmallest(max(k, _BEAM), found, key=found.__getitem__)
+            new = [card for card in near[: _BEAM if len(found) >= k else None] if card not in expanded]
+            if not new:
+                return np.array([self.space.index(card) for card in near[:k]], dtype=np.intp)
+            expanded.update(new)
+            ahead = list(dict.fromkeys(n for card in new for n in self.space.neighbors(card) if n not in found))
+            if ahead:
+                distances = np.linalg.norm(self.vectors(ahead) - point, axis=1)
+                found.update(zip(ahead, distances.tolist(), strict=True))
+
+    @cached_property
+    def _starts(self) -> tuple[list[ModelCard], Vectors]:
+        """Cards of a large space from which its nearest are sought."""
+        cards = self.space.sample(_STARTS)
+        return cards, self.vectors(cards)
+
+    @cached_property
+    def _half_squares(self) -> tuple[Vectors, float]:
+        """Half the squared length of every vector; and what rounding may add for a point of unit size."""
+        half = np.square(self.matrix, dtype=np.float64).sum(axis=1).astype(np.float32) / 2
+        largest = float(np.abs(self.matrix).max(initial=0.0))
+        return half, 4 * float(np.finfo(np.float32).eps) * self.matrix.shape[1] * (1 + largest) * max(1.0, largest)

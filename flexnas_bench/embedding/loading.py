@@ -1,0 +1,50 @@
+"""Embeddings by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flexnas_bench.embedding.base import Embedding
+from flexnas_bench.embedding.one_hot import OneHot
+from flexnas_bench.embedding.transformer2vec import Transformer2vec
+from flexnas_bench.errors import OptionError, shown
+from flexnas_bench.space import DesignSpace, load_space
+from flexnas_bench.storage import shipped_path
+
+#: Tables that come along, learned for G1.
+LEARNED = ("t2v-g1-d16", "t2v-ordered-g1-d16")
+EMBEDDINGS = (OneHot.name, *LEARNED)
+
+
+def learned_path(name: str) -> str:
+    """Where the vectors of a learned embedding are among the shipped tables."""
+    return f"embeddings/{name}.parquet"
+
+
+def check_embedding(name: str) -> None:
+    """Raises `OptionError` for an unknown name."""
+    if name not in EMBEDDINGS and Path(name).suffix != ".parquet":
+        raise OptionError(
+            f"unknown embedding {shown(name)}; there is {', '.join(EMBEDDINGS)}, or a file.parquet of `embed`"
+        )
+
+
+def load_embedding(name: str = OneHot.name, space: DesignSpace | str = "g1") -> Embedding:
+    """An embedding over the cards of a space.
+
+    `one-hot`: the choices as features; `t2v-g1-d16`: Transformer2vec on the graph edit distance (section 3.3.2);
+    `t2v-ordered-g1-d16`: the same on `alignment_distance`; or a file that `flexnas-bench embed` wrote.
+
+    >>> embedding = load_embedding("t2v-g1-d16")
+    >>> embedding.matrix.shape
+    (9312, 16)
+
+    Raises:
+        OptionError: for an unknown name.
+        TableCorruptError: a file is no table of vectors.
+    """
+    check_embedding(name)
+    space = load_space(space) if isinstance(space, str) else space
+    if name == OneHot.name:
+        return OneHot(space)
+    return Transformer2vec(space, shipped_path(learned_path(name)) if name in LEARNED else Path(name))

@@ -1,0 +1,102 @@
+"""Transformer2vec: vectors whose Euclidean distances follow a distance between cards (section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from flexnas_bench.card import ModelCard
+from flexnas_bench.distance.alignment import alignment_distances
+from flexnas_bench.distance.blocks import numbering
+from flexnas_bench.distance.outline import node_distances
+from flexnas_bench.embedding.base import Embedding, Vectors
+from flexnas_bench.errors import NotInSpaceError, TableCorruptError
+from flexnas_bench.space import Choices, DesignSpace, load_space
+from flexnas_bench.storage import read_parquet, write_parquet
+
+SCHEMA = pa.schema(
+    [pa.field("hash", pa.string(), nullable=False), pa.field("vector", pa.list_(pa.float32()), nullable=False)]
+)
+#: Distances that vectors can follow: those of cards to landmarks, shape `(cards, landmarks)`.
+DISTANCES: dict[str, Callable[[Sequence[ModelCard], Sequence[ModelCard], Choices], NDArray[np.float32]]] = {
+    "ged": lambda cards, landmarks, choices: node_distances(cards, landmarks, choices=choices),
+    "alignment": lambda cards, landmarks, choices: alignment_distances(cards, landmarks, choices=choices),
+}
+_LANDMARKS = 1_000
+
+
+class Transformer2vec(Embedding):
+    """Vectors learned for the cards of one space, and those of other cards by their distances to landmarks.
+
+    A card of the space that the vectors were learned for has the vector of the table. Any other gets the one whose
+    distances to 1,000 cards of that space follow the given distances best (`scaling.place`); for the graph
+    edit distance its node part has to do, which in G1 is exact to within 5.2.
+
+    Args:
+        space: the design space whose cards are the rows of `matrix`.
+        path: a table of `flexnas-bench embed`.
+
+    Raises:
+        TableCorruptError: the file is no such table.
+        NotInSpaceError: the space that it was learned for is not there any more.
+    """
+
+    def __init__(self, space: DesignSpace, path: Path) -> None:
+        super().__init__(space)
+        self.name = path.stem
+        table = read_parquet(path, SCHEMA)
+        about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        vectors = table["vector"].combine_chunks()
+        widths = set(vectors.value_lengths().to_pylist())
+        if len(widths) != 1 or about.get("distance") not in DISTANCES:
+            raise TableCorruptError(f"{path} is no table of vectors")
+        self._learned = load_space(about.get("space", ""))
+        if self._learned.size != len(table):
+            raise TableCorruptError(f"{path} has {len(table):,} vectors, not one for each card of {self._learned!r}")
+        self._distances = DISTANCES[about["distance"]]
+        self._table = vectors.flatten().to_numpy().reshape(len(table), -1)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self._table.shape[1])
+
+    def vector(self, card: ModelCard) -> Vectors:
+        """The vector of a card; raises `NotInSpaceError` for one with blocks that the space learned does not have."""
+        vector: Vectors = self.vectors([card])[0]
+        return vector
+
+    def vectors(self, cards: Sequence[ModelCard]) -> Vectors:
+        """Vectors of many cards, shape `(len(cards), dim)`; raises `NotInSpaceError` as `vector` does."""
+        found = np.empty((len(cards), self.dim), np.float32)
+        new = []
+        for i, card in enumerate(cards):
+            try:
+                found[i] = self._table[self._learned.index(card)]
+            except NotInSpaceError:
+                new.append(i)
+        if new:
+            from flexnas_bench.embedding.scaling import place  # torch, which the vectors of the table do without
+
+            landmarks, points = self._landmarks
+            distances = self._distances([cards[i] for i in new], landmarks, numbering(self._learned.choices))
+            found[new] = place(distances, points)
+        return found
+
+    @cached_property
+    def _landmarks(self) -> tuple[list[ModelCard], Vectors]:
+        """Cards of the space learned, the same ones every time, and their vectors."""
+        chosen = np.random.default_rng(0).permutation(len(self._table))[:_LANDMARKS]
+        return [self._learned[int(i)] for i in chosen], self._table[chosen]
+
+
+def write_vectors(path: Path, space: DesignSpace, distance: str, points: Vectors) -> None:
+    """Writes the vectors of all cards of a space, in order, as a table that `Transformer2vec` reads."""
+    vectors = pa.FixedSizeListArray.from_arrays(points.ravel(), points.shape[1]).cast(SCHEMA.field("vector").type)
+    schema = SCHEMA.with_metadata({"space": space.name, "distance": distance})
+    write_parquet(path, pa.table([[card.hash for card in space], vectors], schema=schema))
