@@ -76,7 +76,7 @@ def _all_pairs(
         with replaced(out) as file:
             np.save(file, upper if lower is upper else np.stack([lower, upper]))
     pairs = space.size * (space.size - 1) // 2
-    exact = pairs - np.count_nonzero(lower != upper) // 2
+    exact = pairs - int(np.count_nonzero(lower != upper)) // 2
     return {
         "space": space.name,
         "pairs": pairs,

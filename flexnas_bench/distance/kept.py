@@ -29,7 +29,8 @@ def space_distances(
 ) -> tuple[Matrix, Matrix]:
     """`ged_bounds` of all cards of a space in order, computed once and then read from the cache folder.
 
-    What can be interrupted is the solving of problems, and it goes on where it was. Arrays are read-only.
+    What can be interrupted is the solving of problems, and it goes on where it was. Arrays are read-only,
+    and one and the same if all is exact.
 
     Raises:
         NotInSpaceError: the space has more than 20,000 cards.
@@ -55,7 +56,8 @@ def space_distances(
         sides = lower[None] if lower is upper else np.stack([lower, upper])
         with replaced(path) as file:
             np.save(file, sides)
-    return sides[0], sides[-1]
+    lower: Matrix = sides[0]
+    return lower, lower if len(sides) == 1 else sides[1]
 
 
 def check_size(space: DesignSpace) -> None:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 from flexnas_bench.embedding.base import Embedding
 from flexnas_bench.embedding.one_hot import OneHot
+from flexnas_bench.embedding.stretched import Stretched
 from flexnas_bench.embedding.transformer2vec import Transformer2vec
 from flexnas_bench.errors import OptionError, shown
 from flexnas_bench.space import DesignSpace, load_space
 from flexnas_bench.storage import shipped_path
 
-#: Tables that come along, learned for G1.
+#: Vectors that come along, learned for G1.
 LEARNED = ("t2v-g1-d16", "t2v-ordered-g1-d16")
-EMBEDDINGS = (OneHot.name, *LEARNED)
+#: What predicts the scores of trained cards best (`benchmarks/embedding_worth.py`).
+BEST = Stretched.name
+EMBEDDINGS = (OneHot.name, Stretched.name, *LEARNED, "best")
 
 
 def learned_path(name: str) -> str:
@@ -32,8 +35,9 @@ def check_embedding(name: str) -> None:
 def load_embedding(name: str = OneHot.name, space: DesignSpace | str = "g1") -> Embedding:
     """An embedding over the cards of a space.
 
-    `one-hot`: the choices as features; `t2v-g1-d16`: Transformer2vec on the graph edit distance (section 3.3.2);
-    `t2v-ordered-g1-d16`: the same on `alignment_distance`; or a file that `flexnas-bench embed` wrote.
+    `one-hot`: the choices as zeros and ones; `stretched`: the choices at four relative depths; `t2v-g1-d16`:
+    Transformer2vec on the graph edit distance (section 3.3.2); `t2v-ordered-g1-d16`: the same on `alignment_distance`;
+    `best`: the one that predicts scores best, `stretched`; or a file that `flexnas-bench embed` wrote.
 
     >>> embedding = load_embedding("t2v-g1-d16")
     >>> embedding.matrix.shape
@@ -45,6 +49,8 @@ def load_embedding(name: str = OneHot.name, space: DesignSpace | str = "g1") -> 
     """
     check_embedding(name)
     space = load_space(space) if isinstance(space, str) else space
-    if name == OneHot.name:
-        return OneHot(space)
+    name = BEST if name == "best" else name
+    for kind in (OneHot, Stretched):
+        if name == kind.name:
+            return kind(space)
     return Transformer2vec(space, shipped_path(learned_path(name)) if name in LEARNED else Path(name))

@@ -39,7 +39,7 @@ def scale(distances: NDArray[np.float32], dim: int, *, seed: int = 0, progress: 
 
     Runs on a GPU where there is one. The same seed gives the same points, up to rounding.
     """
-    given = torch.from_numpy(distances).to("cuda" if torch.cuda.is_available() else "cpu")
+    given = torch.tensor(distances).to("cuda" if torch.cuda.is_available() else "cpu")
     sample = torch.from_numpy(np.random.default_rng(seed).permutation(len(given))[:_SAMPLE]).to(given.device)
     inner = given[sample][:, sample]
     landmarks = _classical(inner, dim)

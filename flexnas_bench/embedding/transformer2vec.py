@@ -16,12 +16,13 @@ from flexnas_bench.distance.blocks import numbering
 from flexnas_bench.distance.outline import node_distances
 from flexnas_bench.embedding.base import Embedding, Vectors
 from flexnas_bench.errors import NotInSpaceError, TableCorruptError
-from flexnas_bench.space import Choices, DesignSpace, load_space
+from flexnas_bench.space import SPACE_NAMES, Choices, DesignSpace, load_space
 from flexnas_bench.storage import read_parquet, write_parquet
 
 SCHEMA = pa.schema(
     [pa.field("hash", pa.string(), nullable=False), pa.field("vector", pa.list_(pa.float32()), nullable=False)]
 )
+OWN_SCHEMA = SCHEMA.append(pa.field("card", pa.string(), nullable=False))
 #: Distances that vectors can follow: those of cards to landmarks, shape `(cards, landmarks)`.
 DISTANCES: dict[str, Callable[[Sequence[ModelCard], Sequence[ModelCard], Choices], NDArray[np.float32]]] = {
     "ged": lambda cards, landmarks, choices: node_distances(cards, landmarks, choices=choices),
@@ -43,22 +44,21 @@ class Transformer2vec(Embedding):
 
     Raises:
         TableCorruptError: the file is no such table.
-        NotInSpaceError: the space that it was learned for is not there any more.
     """
 
     def __init__(self, space: DesignSpace, path: Path) -> None:
         super().__init__(space)
         self.name = path.stem
-        table = read_parquet(path, SCHEMA)
+        table = read_parquet(path)
         about = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-        vectors = table["vector"].combine_chunks()
-        widths = set(vectors.value_lengths().to_pylist())
-        if len(widths) != 1 or about.get("distance") not in DISTANCES:
+        shipped, distance = about.get("space") in SPACE_NAMES, about.get("distance")
+        if not table.schema.equals(SCHEMA if shipped else OWN_SCHEMA) or distance not in DISTANCES:
             raise TableCorruptError(f"{path} is no table of vectors")
-        self._learned = load_space(about.get("space", ""))
-        if self._learned.size != len(table):
-            raise TableCorruptError(f"{path} has {len(table):,} vectors, not one for each card of {self._learned!r}")
-        self._distances = DISTANCES[about["distance"]]
+        vectors = table["vector"].combine_chunks()
+        self._learned = load_space(about["space"]) if shipped else _own_space(about.get("space", ""), table)
+        if self._learned.size != len(table) or len(set(vectors.value_lengths().to_pylist())) != 1:
+            raise TableCorruptError(f"{path} has not one vector for each card of {self._learned!r}")
+        self._distances = DISTANCES[distance]
         self._table = vectors.flatten().to_numpy().reshape(len(table), -1)
 
     @property
@@ -96,7 +96,21 @@ class Transformer2vec(Embedding):
 
 
 def write_vectors(path: Path, space: DesignSpace, distance: str, points: Vectors) -> None:
-    """Writes the vectors of all cards of a space, in order, as a table that `Transformer2vec` reads."""
-    vectors = pa.FixedSizeListArray.from_arrays(points.ravel(), points.shape[1]).cast(SCHEMA.field("vector").type)
-    schema = SCHEMA.with_metadata({"space": space.name, "distance": distance})
-    write_parquet(path, pa.table([[card.hash for card in space], vectors], schema=schema))
+    """Writes the vectors of all cards of a space, in order, as a table that `Transformer2vec` reads.
+
+    The table of a space that does not come along has the cards as well.
+    """
+    columns = [
+        pa.array([card.hash for card in space]),
+        pa.FixedSizeListArray.from_arrays(points.ravel(), points.shape[1]).cast(SCHEMA.field("vector").type),
+    ]
+    schema = SCHEMA
+    if space.name not in SPACE_NAMES:
+        schema = OWN_SCHEMA
+        columns.append(pa.array([card.to_json() for card in space]))
+    schema = schema.with_metadata({"space": space.name, "distance": distance})
+    write_parquet(path, pa.table(columns, schema=schema))
+
+
+def _own_space(name: str, table: pa.Table) -> DesignSpace:
+    return DesignSpace.from_cards(name, [ModelCard.from_json(text) for text in table["card"].to_pylist()])

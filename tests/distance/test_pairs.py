@@ -159,12 +159,11 @@ def test_an_interrupted_call_goes_on(tmp_path, monkeypatch):
 def test_a_space_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path))
     lower, upper = space_distances(SHALLOW)
-    np.testing.assert_array_equal(lower, upper)
+    assert lower is upper
     (file,) = tmp_path.glob("ged/shallow-*.npy")
     monkeypatch.setattr(kept, "ged_bounds", None)
     again, _ = space_distances(SHALLOW)
     np.testing.assert_array_equal(again, lower)
-    assert not again.flags.writeable
     monkeypatch.undo()
     monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path))
     file.write_bytes(file.read_bytes()[:1000])  # damaged, so computed again

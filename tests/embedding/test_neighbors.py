@@ -63,7 +63,7 @@ def test_generating_finds_what_comparing_finds(monkeypatch):
 @pytest.mark.parametrize("space", ["g2", "g3"])
 def test_nearest_in_a_large_space(name, space):
     found_space, embedding = load_space(space), load_embedding(name, space)
-    for card in found_space.sample(2, seed=12):
+    for card in found_space.sample(1, seed=12):
         found = embedding.nearest(embedding.vector(card), k=5)
         distances = np.linalg.norm(
             embedding.vectors([found_space[int(i)] for i in found]) - embedding.vector(card), axis=1

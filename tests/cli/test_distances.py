@@ -1,0 +1,127 @@
+"""`ged` and `embed` as a user meets them."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from flexnas_bench import alignment_distance, ged, load_embedding, load_space
+from flexnas_bench.cli.app import run_app
+from flexnas_bench.distance.matched import SCHEMA
+from flexnas_bench.storage import read_parquet
+
+SPACE = """
+name = "few"
+layers = [2]
+layers_per_stack = 2
+hidden = [128]
+heads = [2, 4]
+feed_forward = [512, 1024]
+feed_forward_stacks = [1]
+[operations]
+SA = ["SDP"]
+LT = ["DFT", "DCT"]
+"""
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few.toml").write_text(SPACE)
+    return load_space("few.toml")
+
+
+def facts_of(capsys, *arguments):
+    assert run_app([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_two_cards(capsys):
+    facts = facts_of(capsys, "ged", "bert-tiny", "flexibert-mini")
+    assert facts == {"ged": 109.2, "alignment_distance": 108.8, "biased_overlap": 0}
+    tiny = load_space("g1")[0]
+    assert facts_of(capsys, "ged", tiny.to_json(), "bert-tiny", "--edge-cost", 0.05)["ged"] == ged(tiny, tiny)
+    assert run_app(["ged", "bert-tiny", "bert-mini"]) == 0
+    assert "ged: 199.2" in capsys.readouterr().out
+
+
+def test_a_space_of_ones_own(few, capsys, tmp_path):
+    facts = facts_of(capsys, "ged", "--space", "few.toml", "--out", "few.npy", "--jobs", 1)
+    assert (facts["pairs"], facts["exact"]) == (66, 66)
+    matrix = np.load("few.npy")
+    np.testing.assert_allclose(matrix, [[ged(a, b) for b in few] for a in few], rtol=1e-6)
+    assert facts["mean"] == pytest.approx(matrix.sum() / 132, rel=1e-5)
+    assert len(list((tmp_path / "cache").rglob("few-*.npy"))) == 1
+    again = facts_of(capsys, "ged", "--space", "few.toml")
+    assert again["mean"] == facts["mean"]
+
+
+def test_solving_anew(few, capsys, tmp_path):
+    (tmp_path / "CHECKSUMS").write_text("0" * 64 + "  other.parquet\n")
+    facts = facts_of(capsys, "ged", "--space", "few.toml", "--solve-table", "ged/table.parquet", "--jobs", 2)
+    assert facts["exact"] == 66
+    assert len(read_parquet(tmp_path / "ged" / "table.parquet", SCHEMA)) > 3
+    assert [line.split()[1] for line in (tmp_path / "CHECKSUMS").read_text().splitlines()] == [
+        "ged/table.parquet",
+        "other.parquet",
+    ]
+    assert not list(tmp_path.rglob("anew*.jsonl"))
+
+
+@pytest.mark.parametrize("distance", ["ged", "alignment"])
+def test_embedding(few, capsys, distance, tmp_path):
+    facts = facts_of(
+        capsys, "embed", "--space", "few.toml", "--distance", distance, "--dim", 3, "--out", "v.parquet",
+        "--figures", "figures",
+    )  # fmt: skip
+    vectors = load_embedding("v.parquet", few).matrix
+    measure = ged if distance == "ged" else alignment_distance
+    given = np.array([[measure(a, b) for b in few] for a in few])
+    error = np.square(cdist(vectors, vectors) - given).sum() / (12 * 11)
+    assert facts["mean_squared_error"] == pytest.approx(error, rel=1e-3)
+    assert facts["mean_distance"] == pytest.approx(given.sum() / (12 * 11), rel=1e-5)
+    pictures = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert pictures == ["v-distances.png", "v-knee.png", "v-map.png"]
+    assert facts_of(capsys, "embed", "--space", "few.toml", "--dim", 2)["vectors"] == "t2v-few-d2.parquet"
+
+
+@pytest.mark.parametrize("embedding", ["t2v-g1-d16", "t2v-ordered-g1-d16", "best", "one-hot"])
+def test_every_embedding_serves_a_search(embedding, tmp_path, capsys):
+    facts = facts_of(
+        capsys, "run", "--optimizer", "boshnas", "--embedding", embedding, "--budget", 12, "--out", tmp_path / "run"
+    )
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["embedding"] == embedding
+    assert facts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["ged"], "name two cards"),
+        (["ged", "bert-tiny"], "name two cards"),
+        (["ged", "bert-tiny", "bert-mini", "--space", "g1"], "not both"),
+        (["ged", "bert-tiny", "bert-mini", "--out", "x.npy"], "name two cards"),
+        (["ged", "bert-tiny", "nobody"], "no card is named"),
+        (["ged", "bert-tiny", "bert-mini", "--edge-cost", "-1"], "edge_cost"),
+        (["ged", "bert-tiny", "bert-mini", "--seconds", "0"], "seconds"),
+        (["ged", "--space", "g2"], "84,943,872"),
+        (["ged", "--space", "homogeneous", "--jobs", "0"], "jobs"),
+        (["ged", "bert-tiny", "flexibert-large"], "no index"),
+        (["embed", "--space", "g3"], "3,317,817,600"),
+        (["embed", "--distance", "hamming"], "hamming"),
+        (["embed", "--dim", "0"], "--dim"),
+        (["embed", "--dim", "999999"], "--dim"),
+        (["run", "--embedding", "none.parquet"], "none.parquet"),
+        (["run", "--embedding", "t2v"], "unknown embedding"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, reason, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert run_app(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert reason in error
+    assert not list(tmp_path.glob("*.parquet"))
