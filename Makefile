@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: run test slow lint tables quality speed constraints clean
+.PHONY: run test slow lint tables distances quality worth speed constraints clean
 
 run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best card and picture, in runs/
 	$(BIN)/flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs $(JOBS)
@@ -25,12 +25,21 @@ lint: $(VENV)/installed-dev
 tables: $(VENV)/installed  ## Build the shipped tables again from published figures, in the folder PUBLISHED
 	$(BIN)/flexnas-bench import published $(PUBLISHED) --out data
 
+distances: $(VENV)/installed  ## Solve all problems of G1 anew (six minutes), learn the shipped vectors, draw their pictures
+	$(BIN)/flexnas-bench ged --space g1 --solve-table data/ged/matched_edges.parquet --seconds 60
+	$(BIN)/flexnas-bench embed --space g1 --distance alignment --out data/embeddings/t2v-ordered-g1-d16.parquet
+	$(BIN)/flexnas-bench embed --space g1 --out data/embeddings/t2v-g1-d16.parquet --figures docs
+
+worth: $(VENV)/installed-dev  ## The tables of what embeddings are worth in benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/embedding_worth.py --jobs $(JOBS)
+
 quality: $(VENV)/installed-dev  ## The search-quality table of benchmarks/RESULTS.md and the picture of the README
 	$(BIN)/python benchmarks/search_quality.py --jobs $(JOBS)
 
 speed: $(VENV)/installed-dev  ## The tables of times in benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/query_time.py
 	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/distance_time.py
 
 constraints:  ## Pin what is installed now
 	(echo '# The versions that `make run` and `make test` install; made by `make constraints`.'; \

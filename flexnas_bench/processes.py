@@ -32,9 +32,9 @@ def in_threads(function: Callable[[T], R], tasks: Iterable[T], jobs: int | None)
 
 @contextmanager
 def finished_tasks(
-    function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], jobs: int
+    function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], jobs: int | None
 ) -> Iterator[Iterator[list[tuple[int, R]]]]:
-    """Calls a function once for each tuple of arguments, so many at a time.
+    """Calls a function once for each tuple of arguments, in so many processes, or in this one if none is given.
 
     Inside the block one gets, from time to time, the numbers and the results of the tasks that have finished since.
     Leaving the block early, by an error or Ctrl-C, kills what still runs; a task's error is raised where it is met.
@@ -42,8 +42,8 @@ def finished_tasks(
     Raises:
         WorkerDiedError: a process was killed from outside.
     """
-    if not tasks:
-        yield iter(())
+    if jobs is None or not tasks:
+        yield ([(number, function(*task))] for number, task in enumerate(tasks))
         return
     context = multiprocessing.get_context("spawn")  # a fork would inherit torch's threads
     others = set(multiprocessing.active_children())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -21,15 +22,20 @@ from flexnas_bench.distance.overlap import biased_overlap
 from flexnas_bench.distance.pairs import SECONDS, Matrix, ged_bounds
 from flexnas_bench.embedding.base import Vectors
 from flexnas_bench.embedding.transformer2vec import DISTANCES, Transformer2vec, write_vectors
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import NotInSpaceError, OptionError
 from flexnas_bench.processes import Progress
 from flexnas_bench.results import GLUE8
 from flexnas_bench.space import DesignSpace, load_space
 from flexnas_bench.storage import renew_checksum, replaced, user_cache
 
+if TYPE_CHECKING:
+    from flexnas_bench.figures.embedding import Scored
+
 GED = "ged"
+NAMES = {GED: "t2v", "alignment": "t2v-ordered"}
 MOST_DIMENSIONS = 256
-Jobs = Annotated[int | None, typer.Option(help="Processes and threads; one for each core if not given.")]
+CORES = os.cpu_count() or 1
+Jobs = Annotated[int, typer.Option(help="Processes and threads; by default one for each core.")]
 
 
 def ged(
@@ -37,7 +43,7 @@ def ged(
     space: Annotated[str | None, typer.Option(help="All pairs of this space, kept in the cache folder.")] = None,
     edge_cost: Annotated[float, typer.Option(help="Cost of inserting or deleting an edge.")] = EDGE_COST,
     seconds: Annotated[float, typer.Option(help="Time for one problem that no table answers.")] = SECONDS,
-    jobs: Jobs = None,
+    jobs: Jobs = CORES,
     out: Annotated[Path | None, typer.Option(help="Write the distances of all pairs into this .npy file.")] = None,
     solve_table: Annotated[
         Path | None, typer.Option(help="Solve all problems of the space anew, and write the answers into this file.")
@@ -63,7 +69,7 @@ def ged(
 
 
 def _all_pairs(
-    space: DesignSpace, edge_cost: float, seconds: float, jobs: int | None, out: Path | None, table: Path | None
+    space: DesignSpace, edge_cost: float, seconds: float, jobs: int, out: Path | None, table: Path | None
 ) -> dict[str, Any]:
     started = time.perf_counter()
     with progress_bars() as tell:
@@ -89,7 +95,7 @@ def _all_pairs(
 
 
 def _solve_anew(
-    space: DesignSpace, edge_cost: float, seconds: float, jobs: int | None, table: Path, tell: Progress | None
+    space: DesignSpace, edge_cost: float, seconds: float, jobs: int, table: Path, tell: Progress | None
 ) -> tuple[Matrix, Matrix]:
     """All pairs without any table, and the table."""
     check_size(space)
@@ -116,8 +122,10 @@ def embed(
     distance: Annotated[str, typer.Option(help="What distances follow: ged, or alignment (of layers in order).")] = GED,
     dim: Annotated[int, typer.Option(help="Length of a vector.")] = 16,
     seed: Annotated[int, typer.Option(help="Of the sample that is placed first.")] = 0,
-    jobs: Jobs = None,
-    out: Annotated[Path | None, typer.Option(help="Table of vectors; t2v-SPACE-dDIM.parquet if not given.")] = None,
+    jobs: Jobs = CORES,
+    out: Annotated[
+        Path | None, typer.Option(help="Table of vectors; t2v-SPACE-dDIM.parquet or the like if not given.")
+    ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Also draw the map, distances against distances, and the knee into this folder.")
     ] = None,
@@ -131,7 +139,7 @@ def embed(
     if not 1 <= dim <= MOST_DIMENSIONS or seed < 0:
         raise OptionError(f"--dim must be 1 to {MOST_DIMENSIONS}, --seed 0 or more")
     found = load_space(space)
-    path = out or Path(f"t2v-{found.name}-d{dim}.parquet")
+    path = out or Path(f"{NAMES[distance]}-{found.name}-d{dim}.parquet")
     with progress_bars() as tell:
         given = _distances(found, distance, jobs, tell)
         started = time.perf_counter()
@@ -153,7 +161,7 @@ def embed(
     print_json(facts) if as_json else _show(facts)
 
 
-def _distances(space: DesignSpace, distance: str, jobs: int | None, tell: Progress | None) -> Matrix:
+def _distances(space: DesignSpace, distance: str, jobs: int, tell: Progress | None) -> Matrix:
     if distance == GED:
         lower, upper = space_distances(space, jobs=jobs, progress=tell)
         return lower if lower is upper else np.asarray((lower + upper) / 2, np.float32)
@@ -164,7 +172,7 @@ def _distances(space: DesignSpace, distance: str, jobs: int | None, tell: Progre
 
 def _show(facts: dict[str, Any]) -> None:
     for name, value in facts.items():
-        number = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if isinstance(value, float) else value
+        number = f"{value:,}" if isinstance(value, int) else f"{value:,.6g}" if isinstance(value, float) else value
         say(f"{name.replace('_', ' ')}: {number}")
 
 
@@ -175,19 +183,26 @@ def _draw(
     from flexnas_bench.embedding.knee import DIMENSIONS, error_by_dimension, knee
     from flexnas_bench.figures.embedding import draw_distances, draw_knee, draw_map
 
-    name, bench, pool = table.stem, load_benchmark(), load_space("pool")
-    scores = bench.query_many(pool, GLUE8)
-    best = bench.best(GLUE8)
+    name = table.stem
     draw_map(
-        list(space),
-        points,
-        folder / f"{name}-map.png",
-        title=f"{name} of space {space.name}",
-        scored=(Transformer2vec(pool, table).matrix, scores, f"{GLUE8} (points)"),
-        note=f"{best.origin} scores of the {pool.size} cards of pool, protocol {best.protocol}: {bench.cite(best)}",
+        list(space), points, folder / f"{name}-map.png", title=f"{name} of space {space.name}", scored=_scored(table)
     )
     what = "graph edit distance" if distance == GED else "cost of the alignment of layers"
     draw_distances(given, points, folder / f"{name}-distances.png", title=f"{name}, random pairs", what=what)
     errors = error_by_dimension(given, progress=tell)
     chosen = knee(DIMENSIONS, errors)
     draw_knee(DIMENSIONS, errors, chosen, folder / f"{name}-knee.png", title=f"{distance} of space {space.name}")
+
+
+def _scored(table: Path) -> Scored | None:
+    """The trained cards of the pool, where they have vectors."""
+    from flexnas_bench.figures.embedding import Scored
+
+    bench, pool = load_benchmark(), load_space("pool")
+    best = bench.best(GLUE8)
+    try:
+        vectors = Transformer2vec(pool, table).matrix
+    except NotInSpaceError:  # a space of other blocks
+        return None
+    source = f"{best.origin} scores of the {pool.size} cards of pool, protocol {best.protocol}: {bench.cite(best)}"
+    return Scored(vectors, bench.query_many(pool, GLUE8), f"{GLUE8} (points)", source)

@@ -44,7 +44,7 @@ def space_distances(
     path = user_cache() / "ged" / f"{space.name}-{sha256(json.dumps(key).encode()).hexdigest()[:16]}.npy"
     sides = _read(path, space.size)
     if sides is None:
-        lower, upper = ged_bounds(
+        bounds = ged_bounds(
             space,
             edge_cost=edge_cost,
             choices=choices,
@@ -53,7 +53,7 @@ def space_distances(
             journal=path.with_name("solved.jsonl"),
             progress=progress,
         )
-        sides = lower[None] if lower is upper else np.stack([lower, upper])
+        sides = bounds[0][None] if bounds[0] is bounds[1] else np.stack(bounds)
         with replaced(path) as file:
             np.save(file, sides)
     lower: Matrix = sides[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -61,7 +60,8 @@ def ged_bounds(
         edge_cost: of an edge, 0 or more.
         choices: the space whose blocks are numbered; the paper's (Table 2) if not given.
         seconds: time that may be spent on one problem.
-        jobs: processes and threads; all cores if not given.
+        jobs: processes that solve, and threads that compare. If not given, there is a thread for each core, and
+            problems are solved in this process; a program that gives it needs `if __name__ == "__main__":`.
         known: answers to start from, to which new ones are added; those shipped and found before if not given.
         journal: a file that keeps new answers, so that a call that was interrupted goes on.
         progress: told how far it is.
@@ -76,8 +76,7 @@ def ged_bounds(
         WorkerDiedError: a process was killed from outside.
     """
     check_edge_cost(edge_cost)
-    jobs = (os.cpu_count() or 1) if jobs is None else jobs
-    if not seconds >= 0 or jobs < 1:
+    if not seconds >= 0 or (jobs is not None and jobs < 1):
         raise OptionError(f"{shown(seconds)} seconds and {shown(jobs)} jobs; there must be time, and 1 job or more")
     tell = progress or (lambda *_: None)
     known = answers() if known is None else known
@@ -167,7 +166,7 @@ class _Block:
         matrix[np.ix_(self.b.members, self.a.members)] = values.T
 
 
-def _blocks(outlines: Sequence[Outline], jobs: int, tell: Progress) -> list[_Block]:
+def _blocks(outlines: Sequence[Outline], jobs: int | None, tell: Progress) -> list[_Block]:
     """Compares all pairs, in threads."""
     members = defaultdict(list)
     for i, one in enumerate(outlines):
@@ -191,7 +190,7 @@ def _solve(
     blocks: Sequence[_Block],
     known: dict[Problem, int],
     seconds: float,
-    jobs: int,
+    jobs: int | None,
     journal: SolvedJournal | None,
     tell: Progress,
 ) -> dict[Problem, Matched]:
@@ -214,7 +213,7 @@ def _solve(
 
 
 def _any_map(
-    blocks: Sequence[_Block], edge_cost: float, seconds: float, jobs: int, tell: Progress
+    blocks: Sequence[_Block], edge_cost: float, seconds: float, jobs: int | None, tell: Progress
 ) -> list[NDArray[np.float64]]:
     """Bounds for the pairs of blocks where the cheapest nodes may not be the cheapest path, each `(2, n, m)`."""
     results: dict[int, NDArray[np.float64]] = {}

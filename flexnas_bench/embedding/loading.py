@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 from flexnas_bench.embedding.base import Embedding
 from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.embedding.stretched import Stretched
 from flexnas_bench.embedding.transformer2vec import Transformer2vec
-from flexnas_bench.errors import OptionError, shown
+from flexnas_bench.errors import OptionError, TableCorruptError, shown
 from flexnas_bench.space import DesignSpace, load_space
 from flexnas_bench.storage import shipped_path
 
@@ -30,6 +31,22 @@ def check_embedding(name: str) -> None:
         raise OptionError(
             f"unknown embedding {shown(name)}; there is {', '.join(EMBEDDINGS)}, or a file.parquet of `embed`"
         )
+
+
+def embedding_digest(name: str) -> str:
+    """16 hex digits of a file of vectors, or nothing for an embedding that comes along.
+
+    Raises:
+        OptionError: for an unknown name.
+        TableCorruptError: the file cannot be read.
+    """
+    check_embedding(name)
+    if name in EMBEDDINGS:
+        return ""
+    try:
+        return sha256(Path(name).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise TableCorruptError(f"cannot read vectors {name}: {error.strerror}") from None
 
 
 def load_embedding(name: str = OneHot.name, space: DesignSpace | str = "g1") -> Embedding:

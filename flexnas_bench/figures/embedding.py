@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 
@@ -20,14 +21,30 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and 
 _PAIRS = 200_000  # drawn at random for the picture of distances
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Cards with scores.
+
+    Attributes:
+        vectors: along the axes of the map, shape `(n, dim)`.
+        scores: shape `(n,)`.
+        what: what the scores are.
+        source: where they come from.
+    """
+
+    vectors: Vectors
+    scores: NDArray[np.float64]
+    what: str
+    source: str
+
+
 def draw_map(
     cards: Sequence[ModelCard],
     points: Vectors,
     path: Path,
     *,
     title: str,
-    scored: tuple[Vectors, NDArray[np.float64], str] | None = None,
-    note: str = "",
+    scored: Scored | None = None,
 ) -> None:
     """Draws cards on the first two principal axes of their vectors, coloured by depth, width, operation and score.
 
@@ -36,8 +53,7 @@ def draw_map(
         points: their vectors, shape `(N, dim)`, along principal axes.
         path: the picture.
         title: above it.
-        scored: vectors of other cards, along the same axes; their scores; and what these are.
-        note: below it: where the scores come from.
+        scored: cards with scores, for the fourth panel.
     """
     figure = Figure(figsize=(10.4, 7.6), dpi=130, layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
@@ -46,7 +62,7 @@ def draw_map(
     _by_kind(panels[1], points, "hidden sizes", ["-".join(_widths(card)) for card in cards])
     _by_kind(panels[2], points, "most frequent operation", [_operation(card) for card in cards])
     if scored is not None:
-        vectors, scores, what = scored
+        vectors, scores = scored.vectors, scored.scores
         panels[3].scatter(points[:, 0], points[:, 1], s=2, color="0.88", linewidths=0)
         order = np.argsort(scores)
         dots = panels[3].scatter(
@@ -58,15 +74,15 @@ def draw_map(
             cmap="viridis",
             linewidths=0,
         )
-        figure.colorbar(dots, ax=panels[3], label=what, shrink=0.8, extend="min")
+        figure.colorbar(dots, ax=panels[3], label=scored.what, shrink=0.8, extend="min")
         panels[3].set_title("cards that have been trained, by score", fontsize=10)
+        figure.supxlabel(fill(scored.source, 150), fontsize=7, color="0.35")
     else:
         panels[3].set_axis_off()
     for axes in panels:
         axes.set_aspect("equal")
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{title}: two of {points.shape[1]} principal axes, {share:.0%} of the variance")
-    figure.supxlabel(fill(note, 150), fontsize=7, color="0.35")
     save_figure(figure, path)
 
 

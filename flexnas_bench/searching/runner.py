@@ -15,6 +15,7 @@ from typing import Any
 
 from flexnas_bench.benchmark import Benchmark, Result
 from flexnas_bench.card import ModelCard
+from flexnas_bench.embedding.loading import embedding_digest
 from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import NotMeasuredError, OptionError, TableCorruptError
 from flexnas_bench.optimizers.base import INITIAL, Optimizer
@@ -119,6 +120,7 @@ def prepare(
         optimizer=optimizer if isinstance(optimizer, str) else f"{kind.__module__}:{kind.__qualname__}",
         space=space.name,
         space_digest=space.digest,
+        embedding_digest=embedding_digest(embedding),
         task=task,
         protocol=protocol,
         embedding=embedding,

@@ -18,6 +18,7 @@ from flexnas_bench.storage import exclusive, write_bytes
 SETTINGS_FILE = "settings.json"
 _DIGESTS = {
     "space_digest": "its space has other cards",
+    "embedding_digest": "its file of vectors has changed since",
     "optimizer_digest": "the source of the optimizer has changed since",
     "scores_digest": "the cards of its space had other scores, or scores of another origin",
 }
@@ -36,6 +37,7 @@ class SearchSettings:
         initial: how many cards to draw before the optimizer proposes, the name of a starting set, or their hashes.
         options: the optimizer's own options, where they differ from their defaults.
         space_digest: of what the space consists of, so that two of one name are told apart.
+        embedding_digest: of a file of vectors, if that is the embedding.
         scores_digest: of the scores of its cards, so that no two tables are mixed in one folder.
         optimizer_digest: of the optimizer's source, so that no run goes on with another algorithm than it began with.
         version: of flexnas-bench.
@@ -49,6 +51,7 @@ class SearchSettings:
     initial: int | str | list[str] = INITIAL
     options: dict[str, Any] = field(default_factory=dict)
     space_digest: str = ""
+    embedding_digest: str = ""
     scores_digest: str = ""
     optimizer_digest: str = ""
     version: str = field(default_factory=lambda: version("flexnas-bench"))

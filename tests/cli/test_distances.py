@@ -96,6 +96,24 @@ def test_every_embedding_serves_a_search(embedding, tmp_path, capsys):
     assert facts
 
 
+def test_a_run_knows_its_vectors(few, tmp_path, capsys):
+    """The same folder with other vectors under the same name is another search."""
+    run = ["run", "--embedding", "v.parquet", "--budget", "11", "--out", "run", "--json"]
+    embed = ["embed", "--space", "homogeneous", "--distance", "alignment", "--out", "v.parquet", "--dim"]
+    assert run_app([*embed, "2"]) == run_app(run) == run_app(run) == 0
+    assert run_app([*embed, "3"]) == 0
+    capsys.readouterr()
+    assert run_app(run) == 2
+    assert "file of vectors has changed" in capsys.readouterr().err
+
+
+def test_a_space_of_other_blocks_has_a_map_without_scores(few, tmp_path, capsys):
+    (tmp_path / "wide.toml").write_text(SPACE.replace("few", "wide").replace("128", "192"))
+    facts = facts_of(capsys, "embed", "--space", "wide.toml", "--figures", ".", "--dim", 2)
+    assert (facts["vectors"], facts["space"]) == ("t2v-wide-d2.parquet", "wide")
+    assert (tmp_path / "t2v-wide-d2-map.png").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
