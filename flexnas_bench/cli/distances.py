@@ -123,9 +123,7 @@ def embed(
     dim: Annotated[int, typer.Option(help="Length of a vector.")] = 16,
     seed: Annotated[int, typer.Option(help="Of the sample that is placed first.")] = 0,
     jobs: Jobs = CORES,
-    out: Annotated[
-        Path | None, typer.Option(help="Table of vectors; t2v-SPACE-dDIM.parquet or the like if not given.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Table of vectors; by default t2v-SPACE-dDIM.parquet.")] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Also draw the map, distances against distances, and the knee into this folder.")
     ] = None,
