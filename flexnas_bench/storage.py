@@ -10,13 +10,17 @@ from functools import cache
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flexnas_bench.errors import BusyError, TableCorruptError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CHECKSUMS = "CHECKSUMS"
 
@@ -38,8 +42,20 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes an array as `.npy`, all or nothing."""
+    import numpy as np  # which a query can do without
+
+    with replaced(path) as file:
+        np.save(SimpleNamespace(write=file.write), array)  # numpy itself would not say why a disk takes no more
 
 
 def user_cache() -> Path:

@@ -15,6 +15,7 @@ import pytest
 
 from flexnas_bench import ModelCard, Store, Training, storage
 from flexnas_bench.cli.app import run_app
+from flexnas_bench.distance.matched import SolvedJournal
 from flexnas_bench.searching.journal import SearchJournal, journals
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
 
@@ -73,6 +74,38 @@ def check_killed_imports(published, folder, times, seed):
         assert contents(out) == whole
 
 
+SPACE = """
+name = "small"
+layers = [2]
+layers_per_stack = 2
+hidden = [128]
+heads = [2, 4]
+feed_forward = [512, 1024]
+feed_forward_stacks = [1, 3]
+[operations]
+SA = ["SDP"]
+LT = ["DFT", "DCT"]
+"""
+
+
+def check_killed_solving(folder, times, seed, monkeypatch):
+    """Kills the solving of problems at random moments; the next call takes over what was solved and ends the same."""
+    (folder / "small.toml").write_text(SPACE)
+    command = [*PROGRAM, "ged", "--space", str(folder / "small.toml"), "--jobs", "2", "--solve-table"]
+    monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(folder / "whole-cache"))
+    duration = seconds_of([*command, str(folder / "whole.parquet")])
+    rng = np.random.default_rng(seed)
+    for i in range(times):
+        monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(folder / f"cache-{i}"))
+        table = folder / f"{i}.parquet"
+        kill_after([*command, str(table)], rng.uniform(duration / 3, duration))  # before that it starts
+        kept = [SolvedJournal.read(path) for path in folder.glob(f"cache-{i}/ged/anew-*.jsonl")]
+        assert not kept or not table.exists()
+        subprocess.run([*command, str(table)], check=True, stdout=subprocess.DEVNULL)
+        assert table.read_bytes() == (folder / "whole.parquet").read_bytes()
+        assert not list(folder.glob(f"cache-{i}/ged/anew-*.jsonl"))
+
+
 def contents(folder):
     """Finished files of a folder; those that begin with a dot are nobody's."""
     return {
@@ -90,6 +123,15 @@ def test_an_import_killed_at_a_random_moment(published, tmp_path):
     check_killed_imports(published, tmp_path, 1, seed=0)
 
 
+def test_solving_killed_at_a_random_moment(tmp_path, monkeypatch):
+    check_killed_solving(tmp_path, 1, 0, monkeypatch)
+
+
+@pytest.mark.slow
+def test_solving_killed_at_twenty_random_moments(tmp_path, monkeypatch):
+    check_killed_solving(tmp_path, 20, 1, monkeypatch)
+
+
 @pytest.mark.slow
 def test_runs_killed_at_fifty_random_moments(tmp_path):
     check_killed_runs(tmp_path, 50, seed=1)
@@ -104,13 +146,25 @@ def fill_the_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))  # no file may grow beyond this
 
 
-@pytest.mark.parametrize("what", ["run", "import", "graph"])
-def test_a_full_disk_is_one_line_and_can_be_gone_on_from(published, tmp_path, what):
+@pytest.mark.parametrize("what", ["run", "import", "graph", "ged", "embed"])
+def test_a_full_disk_is_one_line_and_can_be_gone_on_from(published, tmp_path, monkeypatch, what):
+    monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
     command = {
         "run": [*RUN, str(out)],
         "import": [*PROGRAM, "import", "published", str(published), "--out", str(out)],
         "graph": [*PROGRAM, "info", "flexibert-mini", "--graph", str(out / "mini.svg")],
+        "ged": [*PROGRAM, "ged", "--space", "homogeneous"],
+        "embed": [
+            *PROGRAM,
+            "embed",
+            "--space",
+            "homogeneous",
+            "--distance",
+            "alignment",
+            "--out",
+            str(out / "v.parquet"),
+        ],
     }[what]
     done = subprocess.run(command, check=False, preexec_fn=fill_the_disk, capture_output=True, text=True)
     assert done.returncode == 2

@@ -1,3 +1,6 @@
+from hashlib import sha256
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -106,3 +109,33 @@ def test_a_missing_file_is_noticed(shipped, name):
     (shipped / name).unlink()
     with pytest.raises(TableCorruptError):
         load_benchmark()
+
+
+def test_a_checksum_is_renewed_in_the_folder_above(tmp_path):
+    table = tmp_path / "kind" / "a.parquet"
+    storage.write_bytes(table, b"first")
+    storage.renew_checksum(table)
+    assert not list(tmp_path.rglob(storage.CHECKSUMS))  # nobody keeps any
+    storage.write_checksums(tmp_path, [])
+    storage.renew_checksum(table)
+    assert storage.read_checksums(tmp_path) == {"kind/a.parquet": sha256(b"first").hexdigest()}
+
+
+def test_arrays_come_back_or_were_never_there(tmp_path):
+    array = np.arange(12.0).reshape(3, 4)[:, ::2]
+    storage.write_array(tmp_path / "a.npy", array)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
+    with pytest.raises(OSError, match=r"a\.npy") as caught:
+        storage.write_array(tmp_path / "a.npy" / "nowhere.npy", array)
+    assert caught.value.errno
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_the_cache_is_where_one_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path / "own"))
+    assert storage.user_cache() == tmp_path / "own"
+    monkeypatch.delenv("FLEXNAS_BENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert storage.user_cache() == tmp_path / "flexnas-bench"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert storage.user_cache().parts[-2:] == (".cache", "flexnas-bench")

@@ -152,3 +152,28 @@ def test_a_store_is_checked_too(tmp_path):
     assert part.name in problems(verify_store(store))["parts"][0]
     with pytest.raises(RunMismatchError):
         list(verify_store(Store(tmp_path)))
+
+
+def test_vectors_of_other_cards_or_lengths(folder):
+    def spoil(rows):
+        rows[3]["hash"], rows[4]["hash"] = rows[4]["hash"], rows[3]["hash"]
+        rows[7]["vector"] = rows[7]["vector"][:-1]
+        rows[8]["vector"][0] = math.nan
+
+    edit(folder, "embeddings/t2v-g1-d16.parquet", spoil)
+    assert problems(verify_tables(folder))["vectors"] == (
+        "t2v-g1-d16: not the cards of g1 in order",
+        "t2v-g1-d16: vectors of several lengths",
+        "t2v-g1-d16: a vector that is not finite",
+    )
+
+
+def test_problems_answered_twice_or_not_at_all(folder):
+    def spoil(rows):
+        rows[1] = rows[0]
+        rows[5]["matched"] = 0
+
+    edit(folder, "ged/matched_edges.parquet", spoil)
+    twice, nothing = problems(verify_tables(folder))["matched edges"]
+    assert "is answered 2 times" in twice
+    assert "no number of edges" in nothing

@@ -26,7 +26,7 @@ from flexnas_bench.errors import NotInSpaceError, OptionError
 from flexnas_bench.processes import Progress
 from flexnas_bench.results import GLUE8
 from flexnas_bench.space import DesignSpace, load_space
-from flexnas_bench.storage import renew_checksum, replaced, user_cache
+from flexnas_bench.storage import renew_checksum, user_cache, write_array
 
 if TYPE_CHECKING:
     from flexnas_bench.figures.embedding import Scored
@@ -79,8 +79,7 @@ def _all_pairs(
             lower, upper = _solve_anew(space, edge_cost, seconds, jobs, table, tell)
     took = time.perf_counter() - started
     if out is not None:
-        with replaced(out) as file:
-            np.save(file, upper if lower is upper else np.stack([lower, upper]))
+        write_array(out, upper if lower is upper else np.stack([lower, upper]))
     pairs = space.size * (space.size - 1) // 2
     exact = pairs - int(np.count_nonzero(lower != upper)) // 2
     return {

@@ -13,7 +13,7 @@ from flexnas_bench.distance.pairs import SECONDS, Matrix, ged_bounds
 from flexnas_bench.errors import NotInSpaceError
 from flexnas_bench.processes import Progress
 from flexnas_bench.space import DesignSpace
-from flexnas_bench.storage import replaced, user_cache
+from flexnas_bench.storage import user_cache, write_array
 
 #: Spaces up to this size have a matrix of all distances; it takes 1.6 GB.
 PAIRS_LIMIT = 20_000
@@ -54,8 +54,7 @@ def space_distances(
             progress=progress,
         )
         sides = bounds[0][None] if bounds[0] is bounds[1] else np.stack(bounds)
-        with replaced(path) as file:
-            np.save(file, sides)
+        write_array(path, sides)
     lower: Matrix = sides[0]
     return lower, lower if len(sides) == 1 else sides[1]
 
