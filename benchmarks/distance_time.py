@@ -22,7 +22,6 @@ from flexnas_bench.distance.outline import node_distances
 from flexnas_bench.distance.pairs import Matrix, ged_bounds
 from flexnas_bench.embedding.base import Vectors
 from flexnas_bench.embedding.scaling import place, scale
-from flexnas_bench.embedding.transformer2vec import EDGE_PART
 from flexnas_bench.space import Choices
 
 INDICES = block_indices(Choices())
@@ -117,12 +116,13 @@ def new_cards(given: Matrix) -> None:
     vectors, order = load_embedding("t2v-g1-d16").matrix, np.random.default_rng(1).permutation(G1.size)
     new, landmarks = order[:200], order[200 : 200 + LANDMARKS]
     nodes = node_distances([G1[int(i)] for i in new], [G1[int(i)] for i in landmarks])
+    more = nodes + np.float32(edge_parts(given)[0])
     ways = {
         "learned with all others": vectors[new],
         "placed by exact distances to 1,000 landmarks": place(given[np.ix_(new, landmarks)], vectors[landmarks]),
         "placed by node parts to 1,000 landmarks": place(nodes, vectors[landmarks]),
-        f"placed by node parts and {EDGE_PART}, as cards outside G1 are": place(nodes + EDGE_PART, vectors[landmarks]),
-        "the same, to 200 landmarks": place(nodes[:, :200] + EDGE_PART, vectors[landmarks[:200]]),
+        "placed by node parts and what they lack on average, as other cards are": place(more, vectors[landmarks]),
+        "the same, to 200 landmarks": place(more[:, :200], vectors[landmarks[:200]]),
     }
     others = order[200 + LANDMARKS :]
     print("\n| vectors of 200 cards of G1 | mean squared error of distances to others |\n|---|---:|")

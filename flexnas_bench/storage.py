@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -34,7 +35,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 @contextmanager
 def replaced(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of `path` when the block ends well: a temporary one, fsync, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_target(path)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with temporary.open("xb") as file:
@@ -43,11 +44,20 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno is None or error.filename:
+        if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Makes the folder of a file that is to be written; raises `OSError` where there is something else than a file."""
+    if not path.name or path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "Not a regular file", str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -149,6 +159,13 @@ def shipped_path(name: str) -> Path:
     if _checksums().get(name) != digest:
         raise TableCorruptError(f"shipped file {name} is not what {CHECKSUMS} says; reinstall flexnas-bench")
     return path
+
+
+def shipped_digest(name: str) -> str:
+    """SHA-256 of a shipped file, as its checksum says; raises `TableCorruptError` where it has none."""
+    if name not in _checksums():
+        raise TableCorruptError(f"shipped file {name} is not in {CHECKSUMS}; reinstall flexnas-bench")
+    return _checksums()[name]
 
 
 def read_shipped(name: str, schema: pa.Schema | None = None) -> pa.Table:

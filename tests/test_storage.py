@@ -1,4 +1,5 @@
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -139,3 +140,12 @@ def test_the_cache_is_where_one_says(monkeypatch, tmp_path):
     assert storage.user_cache() == tmp_path / "flexnas-bench"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert storage.user_cache().parts[-2:] == (".cache", "flexnas-bench")
+
+
+@pytest.mark.parametrize("target", [".", "/dev/null", "folder"])
+def test_what_is_no_file_is_not_replaced(target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"Not a regular file|Is a directory"):
+        storage.write_bytes(Path(target), b"text")
+    assert Path("/dev/null").is_char_device()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ from flexnas_bench.graph import BlockGraph, feed_forward_label
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import Choices
 
-EDGE_COST = 0.1
+EDGE_COST, MOST_EDGE_COST = 0.1, 10_000
 INPUT, OUTPUT, ADD_NORM = 0, 1, 2
 _FEED_FORWARD = 4
 _OPERATIONS = ("LT", "SA", "DSC")  # by complexity
@@ -20,8 +19,8 @@ _OPERATIONS = ("LT", "SA", "DSC")  # by complexity
 
 def check_edge_cost(edge_cost: float) -> None:
     """Raises `OptionError` for what no edge can cost."""
-    if not 0 <= edge_cost < math.inf:
-        raise OptionError(f"edge_cost: {shown(edge_cost)} is not a number, 0 or more")
+    if not 0 <= edge_cost <= MOST_EDGE_COST:
+        raise OptionError(f"edge_cost: {shown(edge_cost)} is not a number from 0 to {MOST_EDGE_COST:,}")
 
 
 @cache

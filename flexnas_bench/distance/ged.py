@@ -72,7 +72,7 @@ def bounds_of_pair(a: Outline, b: Outline, edge_cost: float, seconds: float) -> 
     edges = a.graph.num_edges + b.graph.num_edges
     matched = answers().get(problem)
     if matched is None:
-        lower, upper, _ = solve_one(a, b, problem.admissible, seconds)
+        lower, upper, _ = solve_one(a, b, seconds)
         if lower < upper:
             return round(nodes + edge_cost * (edges - 2 * upper), 9), round(nodes + edge_cost * (edges - 2 * lower), 9)
         matched = answers()[problem] = lower

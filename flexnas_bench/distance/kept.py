@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from flexnas_bench.distance.blocks import EDGE_COST, block_indices, numbering
+from flexnas_bench.distance.matched import SHIPPED
 from flexnas_bench.distance.pairs import SECONDS, Matrix, ged_bounds
 from flexnas_bench.errors import NotInSpaceError
 from flexnas_bench.processes import Progress
 from flexnas_bench.space import DesignSpace
-from flexnas_bench.storage import user_cache, write_array
+from flexnas_bench.storage import read_checksums, shipped_digest, user_cache, write_array, write_checksums
 
-#: Spaces up to this size have a matrix of all distances; it takes 1.6 GB.
+#: Spaces up to this size have a matrix of all distances; for so many cards it takes 1.6 GB, and making it 5 GB.
 PAIRS_LIMIT = 20_000
 
 
@@ -27,10 +29,10 @@ def space_distances(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Matrix, Matrix]:
-    """`ged_bounds` of all cards of a space in order, computed once and then read from the cache folder.
+    """`ged_bounds` of all cards of a space in order, exact ones computed once and then read from the cache folder.
 
-    What can be interrupted is the solving of problems, and it goes on where it was. Arrays are read-only,
-    and one and the same if all is exact.
+    What takes long is the solving of problems; where it was interrupted, or ran out of time, the next call goes on.
+    Arrays may be read-only.
 
     Raises:
         NotInSpaceError: the space has more than 20,000 cards.
@@ -40,23 +42,26 @@ def space_distances(
     """
     check_size(space)
     choices = numbering(space.choices)
-    key = [1, space.digest, block_indices(choices), edge_cost, seconds]
+    key = [version("flexnas-bench"), shipped_digest(SHIPPED), space.digest, block_indices(choices), edge_cost]
     path = user_cache() / "ged" / f"{space.name}-{sha256(json.dumps(key).encode()).hexdigest()[:16]}.npy"
-    sides = _read(path, space.size)
-    if sides is None:
-        bounds = ged_bounds(
-            space,
-            edge_cost=edge_cost,
-            choices=choices,
-            seconds=seconds,
-            jobs=jobs,
-            journal=path.with_name("solved.jsonl"),
-            progress=progress,
-        )
-        sides = bounds[0][None] if bounds[0] is bounds[1] else np.stack(bounds)
-        write_array(path, sides)
-    lower: Matrix = sides[0]
-    return lower, lower if len(sides) == 1 else sides[1]
+    journal = path.with_suffix(".jsonl")
+    exact = _read(path, space.size)
+    if exact is not None:
+        return exact, exact
+    lower, upper = ged_bounds(
+        space,
+        edge_cost=edge_cost,
+        choices=choices,
+        seconds=seconds,
+        jobs=jobs,
+        journal=journal,
+        progress=progress,
+    )
+    if lower is upper:
+        write_array(path, upper)
+        write_checksums(path.parent, [path.name])
+        journal.unlink(missing_ok=True)
+    return lower, upper
 
 
 def check_size(space: DesignSpace) -> None:
@@ -68,10 +73,11 @@ def check_size(space: DesignSpace) -> None:
 
 
 def _read(path: Path, size: int) -> Matrix | None:
-    """One side if all is exact, two otherwise; none where the file is missing or damaged."""
+    """The matrix; none where the file is missing, damaged, or not what was written."""
     try:
-        sides = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        with path.open("rb") as file:
+            written = file_digest(file, "sha256").hexdigest() == read_checksums(path.parent).get(path.name)
+        matrix = np.lib.format.open_memmap(path, mode="r") if written else None
+    except (OSError, ValueError):
         return None
-    fits = sides.dtype == np.float32 and sides.shape in ((1, size, size), (2, size, size))
-    return sides if fits else None
+    return matrix if matrix is not None and matrix.shape == (size, size) else None

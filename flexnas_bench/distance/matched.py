@@ -38,11 +38,17 @@ class Problem(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """Bounds on the largest number of matched edges, equal if it is known, and the pairs of kinds in use as a table."""
+    """Bounds on the largest number of matched edges, and the pairs of kinds that a map with so many edges uses.
+
+    Attributes:
+        lower: some map over admissible pairs matches so many.
+        upper: none matches more.
+        used: a table of the pairs of kinds that the map of `lower` uses, if it is known.
+    """
 
     lower: int
     upper: int
-    used: int = 0
+    used: int | None = None
 
     @property
     def known(self) -> bool:
@@ -97,43 +103,50 @@ def as_row(problem: Problem, matched: int) -> dict[str, Any]:
     return {**problem._asdict(), "admissible": f"{problem.admissible:x}", "matched": matched}
 
 
-def solve(a: Outline, b: Outline, tables: Iterable[int], seconds: float) -> dict[int, Matched]:
-    """The answers for two shapes and many tables of admissible kinds.
+def solve(pairs: Iterable[tuple[Outline, Outline]], seconds: float) -> dict[Problem, Matched]:
+    """Bounds for the problems of some pairs of cards, whose shapes are the same two.
 
     Large tables come first. If the best map for a table uses only what a part of the table still admits, it is the
     best for that part too, which closes most problems without a program.
 
     Args:
-        a: a card of one shape.
-        b: a card of the other.
-        tables: each with a perfect matching.
+        pairs: one for each problem.
         seconds: time that may be spent on each; 0 gives what can be had without a program.
     """
-    found: dict[int, Matched] = {}
-    for table in sorted(tables, key=lambda table: (-table.bit_count(), table)):
-        closing = (
-            other for wider, other in found.items() if other.known and not table & ~wider and not other.used & ~table
-        )
-        found[table] = next(closing, None) or solve_one(a, b, table, seconds)
+    problems = {problem_of(a, b)[1]: (a, b) for a, b in pairs}
+    found: dict[Problem, Matched] = {}
+    for problem in sorted(problems, key=lambda one: (-one.admissible.bit_count(), one.admissible)):
+        found[problem] = _implied(problem.admissible, found) or solve_one(*problems[problem], seconds)
     return found
 
 
-def solve_one(a: Outline, b: Outline, table: int, seconds: float) -> Matched:
-    """The answer for one problem, by an integer program."""
+def _implied(table: int, found: Mapping[Problem, Matched]) -> Matched | None:
+    """An answer for a larger table whose best map this one still admits."""
+    for problem, matched in found.items():
+        wider = not table & ~problem.admissible
+        if matched.known and matched.used is not None and wider and not matched.used & ~table:
+            return matched
+    return None
+
+
+def solve_one(a: Outline, b: Outline, seconds: float) -> Matched:
+    """Bounds for the problem of two cards, by an integer program if there is time."""
     most = min(a.graph.num_edges, b.graph.num_edges)
-    if not seconds:
-        return Matched(matched_in_order(a.graph, b.graph), most)
+    least = matched_in_order(a.graph, b.graph)
+    if not seconds or least == most:
+        return Matched(least, most)
+    table = problem_of(a, b)[1].admissible
     pairs = product(enumerate(a.groups), enumerate(b.groups))
     allowed = {(p, r): 0.0 for (p, x), (r, y) in pairs if table >> (x * len(b.kinds) + y) & 1}
     found = cheapest_map(a.graph, b.graph, allowed, 1.0, seconds, gap=0.9 / most)  # of bounds less than an edge apart
     if found.solved:
         return Matched(round(-found.upper), round(-found.upper), _table_in_use(a, b, found.used))
-    lower = matched_in_order(a.graph, b.graph) if math.isinf(found.upper) else round(-found.upper)
-    return Matched(lower, most if math.isinf(found.lower) else min(most, math.floor(-found.lower + _ROUNDING)))
+    least = least if math.isinf(found.upper) else max(least, round(-found.upper))
+    return Matched(least, most if math.isinf(found.lower) else min(most, math.floor(-found.lower + _ROUNDING)))
 
 
 def matched_in_order(a: GroupGraph, b: GroupGraph) -> int:
-    """Edges matched by the map that follows the order of indices, which is node-optimal."""
+    """Edges matched by the map that follows the order of indices, which is node-optimal for these two graphs."""
     n = max(a.size, b.size)
     orders = []
     for graph in (a, b):

@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from flexnas_bench.card import ModelCard
 from flexnas_bench.distance.blocks import ADD_NORM, INPUT, OUTPUT, GroupGraph, block_index, block_indices
 from flexnas_bench.graph import feed_forward_label
+from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import Choices
 
 _REMEMBERED = 20_000  # cards whose outline is kept
@@ -56,13 +57,34 @@ def outline(card: ModelCard, choices: Choices) -> Outline:
         heads = len(kinds)
         groups += [heads, 2, *(heads + 1 + place for place in places), 2] * repeat
         kinds += [block_index(layer.label, choices), *(block_index(feed_forward_label(w), choices) for w in widths)]
-    graph = GroupGraph.of(layers, choices)
-    indices, sizes = np.array(graph.indices), np.array(graph.sizes)
-    thresholds = np.arange(max(block_indices(choices).values()))
-    above = ((indices > thresholds[:, None]) * sizes).sum(axis=1)
     return Outline(
-        "+".join(stacks), np.array(kinds, np.int16), (*groups, 1, 0), above.astype(np.int16), graph, layers[0].heads
+        shape="+".join(stacks),
+        kinds=np.array(kinds, np.int16),
+        groups=(*groups, 1, 0),
+        above=_above(card, choices),
+        graph=GroupGraph.of(layers, choices),
+        first_heads=layers[0].heads,
     )
+
+
+def _above(card: ModelCard, choices: Choices) -> NDArray[np.int16]:
+    layers = [_layer_above(layer, choices) for layer in card.layers]
+    above: NDArray[np.int16] = np.sum([_nodes_above((OUTPUT,), choices), *layers], axis=0, dtype=np.int16)
+    return above
+
+
+@lru_cache(_REMEMBERED)
+def _layer_above(layer: EncoderLayer, choices: Choices) -> NDArray[np.int16]:
+    heads = [block_index(layer.label, choices)] * layer.heads
+    stack = [block_index(feed_forward_label(width), choices) for width in layer.feed_forward]
+    return _nodes_above((*heads, ADD_NORM, *stack, ADD_NORM), choices)
+
+
+@lru_cache(_REMEMBERED)
+def _nodes_above(indices: tuple[int, ...], choices: Choices) -> NDArray[np.int16]:
+    thresholds = np.arange(max(block_indices(choices).values()))
+    above: NDArray[np.int16] = (np.array(indices)[:, None] > thresholds).sum(axis=0).astype(np.int16)
+    return above
 
 
 def node_distances(
@@ -75,6 +97,6 @@ def node_distances(
     Raises:
         NotInSpaceError: a card has a block that the choices do not have.
     """
-    sides = [np.stack([outline(card, choices or Choices()).above for card in side]) for side in (cards, others)]
+    sides = [np.stack([_above(card, choices or Choices()) for card in side]) for side in (cards, others)]
     distances: NDArray[np.float32] = cdist(*sides, "cityblock").astype(np.float32)
     return distances

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain, combinations_with_replacement
@@ -21,6 +21,7 @@ from flexnas_bench.distance.matched import (
     SolvedJournal,
     answers,
     as_row,
+    problem_of,
     read_answers,
     solve,
     table_of,
@@ -31,6 +32,8 @@ from flexnas_bench.processes import Progress, finished_tasks, in_threads
 from flexnas_bench.space import Choices
 
 SECONDS = 10.0  # for one problem that nobody has solved
+_CARDS = 1_000  # in a group; a pair of groups is compared at once
+_AT_ONCE = 32  # problems that a process solves before it tells the answers
 Matrix = NDArray[np.float32]
 
 
@@ -82,27 +85,25 @@ def ged_bounds(
     known = answers() if known is None else known
     outlines = [outline(card, choices or Choices()) for card in cards]
     blocks = _blocks(outlines, jobs, tell)
-    easy = [block for block in blocks if block.is_node_optimal(edge_cost)]
-    hard = [block for block in blocks if not block.is_node_optimal(edge_cost)]
-    with nullcontext() if journal is None else SolvedJournal(journal) as kept:
-        bounds = _solve(easy, known, seconds, jobs, kept, tell)
-    lower = np.empty((len(outlines), len(outlines)), np.float32)
-    exact = not hard and all(matched.known for matched in bounds.values())
-    upper = lower if exact else np.empty_like(lower)
-    for block in easy:
+    optimal = [block for block in blocks if block.is_node_optimal(edge_cost)]
+    others = [block for block in blocks if not block.is_node_optimal(edge_cost)]
+    bounds = _solve(optimal, known, seconds, jobs, journal, tell)
+    lower, upper = (np.empty((len(outlines), len(outlines)), np.float32) for _ in range(2))
+    for block in optimal:
         matched = [bounds.get(p) or Matched(known[p], known[p]) for p in map(block.problem, block.tables)]
         block.write(upper, block.distances([one.lower for one in matched], edge_cost))
-        if not exact:
+        if bounds or others:
             block.write(lower, block.distances([one.upper for one in matched], edge_cost))
-    for block, (least, most) in zip(hard, _any_map(hard, edge_cost, seconds, jobs, tell), strict=True):
+    for block, (least, most) in zip(others, _any_map(others, edge_cost, seconds, jobs, tell), strict=True):
         block.write(lower, least)
         block.write(upper, most)
-    return lower, upper
+    exact = not (bounds or others) or np.array_equal(lower, upper)
+    return (upper, upper) if exact else (lower, upper)
 
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """The cards of one shape."""
+    """Cards of one shape, up to a thousand."""
 
     members: NDArray[np.intp]
     outlines: list[Outline]
@@ -133,13 +134,8 @@ class _Block:
         from flexnas_bench.distance.kernel import compare
 
         nodes, words = compare(a.above, a.kinds, b.above, b.kinds)
-        if words.shape[2] == 1:
-            tables = np.unique(words)
-            where = np.searchsorted(tables, words)
-        else:
-            tables, where = np.unique(words.reshape(-1, words.shape[2]), axis=0, return_inverse=True)
-        texts = [table_of(row) for row in tables]
-        return cls(a, b, nodes, texts, where.reshape(nodes.shape).astype(np.uint32))
+        tables, where = _different(words.reshape(nodes.size, -1))
+        return cls(a, b, nodes, [table_of(row) for row in tables], where.reshape(nodes.shape).astype(np.uint32))
 
     @property
     def pair(self) -> tuple[Outline, Outline]:
@@ -154,6 +150,14 @@ class _Block:
         """The problem of the pairs with such a table."""
         a, b = self.pair
         return Problem(a.shape, b.shape, table)
+
+    def examples(self, tables: Container[int]) -> Iterator[tuple[Outline, Outline]]:
+        """For each of some tables a pair of cards that has it."""
+        _, first = np.unique(self.where, return_index=True)
+        for table, position in zip(self.tables, first, strict=True):
+            if table in tables:
+                i, j = divmod(int(position), len(self.b.outlines))
+                yield self.a.outlines[i], self.b.outlines[j]
 
     def distances(self, matched: list[int], edge_cost: float) -> NDArray[np.float64]:
         """Distances from the number of matched edges for each table, shape `(n, m)`."""
@@ -172,7 +176,8 @@ def _blocks(outlines: Sequence[Outline], jobs: int | None, tell: Progress) -> li
     for i, one in enumerate(outlines):
         members[one.shape].append(i)
     groups = []
-    for _, indices in sorted(members.items()):
+    parts = (m[i : i + _CARDS] for _, m in sorted(members.items()) for i in range(0, len(m), _CARDS))
+    for indices in parts:
         chosen = [outlines[i] for i in indices]
         above, kinds = (np.stack([getattr(one, name) for one in chosen]) for name in ("above", "kinds"))
         groups.append(_Group(np.array(indices), chosen, above, kinds))
@@ -186,30 +191,56 @@ def _blocks(outlines: Sequence[Outline], jobs: int | None, tell: Progress) -> li
     return blocks
 
 
+def _different(rows: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+    """The different rows of a matrix, and which of them each row is."""
+    if rows.shape[1] == 1:
+        values = np.unique(rows)
+        return values[:, None], np.searchsorted(values, rows[:, 0])
+    number = np.zeros(len(rows), np.int64)
+    for column in rows.T:  # of at most as many values as there are rows, so that the product of two counts fits
+        values, which = np.unique(column, return_inverse=True)
+        _, number = np.unique(number * len(values) + which, return_inverse=True)
+    _, first = np.unique(number, return_index=True)
+    return rows[first], number
+
+
 def _solve(
     blocks: Sequence[_Block],
     known: dict[Problem, int],
     seconds: float,
     jobs: int | None,
-    journal: SolvedJournal | None,
+    journal: Path | None,
     tell: Progress,
 ) -> dict[Problem, Matched]:
     """Bounds for the problems without an answer, in processes; answers found are added to those known."""
-    if journal is not None:
-        known.update(read_answers(journal.records))
-    unanswered = ((block, [table for table in block.tables if block.problem(table) not in known]) for block in blocks)
-    tasks = [(block, tables) for block, tables in unanswered if tables]
-    total, bounds = sum(len(tables) for _, tables in tasks), dict[Problem, Matched]()
-    with finished_tasks(solve, [(*block.pair, tables, seconds) for block, tables in tasks], jobs) as batches:
-        for number, found in chain.from_iterable(batches):
-            solved = {tasks[number][0].problem(table): matched for table, matched in found.items()}
-            new = {problem: matched.lower for problem, matched in solved.items() if matched.known}
-            if journal is not None:
-                journal.append(*(as_row(problem, matched) for problem, matched in new.items()))
-            known.update(new)
-            bounds.update(solved)
-            tell("Solving problems", len(bounds), total)
+    if all(problem in known for block in blocks for problem in map(block.problem, block.tables)):
+        return {}
+    bounds: dict[Problem, Matched] = {}
+    with nullcontext() if journal is None else SolvedJournal(journal) as kept:
+        if kept is not None:
+            known.update(read_answers(kept.records))
+        tasks = [(pairs, seconds) for pairs in _unanswered(blocks, known)]
+        total = sum(len(pairs) for pairs, _ in tasks)
+        with finished_tasks(solve, tasks, jobs) as batches:
+            for _, found in chain.from_iterable(batches):
+                new = {problem: matched.lower for problem, matched in found.items() if matched.known}
+                if kept is not None:
+                    kept.append(*(as_row(problem, matched) for problem, matched in new.items()))
+                known.update(new)
+                bounds.update(found)
+                tell("Solving problems", len(bounds), total)
     return bounds
+
+
+def _unanswered(blocks: Sequence[_Block], known: Container[Problem]) -> Iterator[list[tuple[Outline, Outline]]]:
+    """Pairs of cards that pose the problems without an answer, one each, some of the same shapes at a time."""
+    seen: set[Problem] = set()
+    for block in blocks:
+        tables = {t for t in block.tables if block.problem(t) not in known and block.problem(t) not in seen}
+        if tables:
+            seen.update(map(block.problem, tables))
+            pairs = sorted(block.examples(tables), key=lambda pair: -problem_of(*pair)[1].admissible.bit_count())
+            yield from (pairs[i : i + _AT_ONCE] for i in range(0, len(pairs), _AT_ONCE))
 
 
 def _any_map(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from heapq import nsmallest
 
@@ -11,12 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.errors import NotInSpaceError, OptionError
+from flexnas_bench.errors import NotInSpaceError, OptionError, shown
 from flexnas_bench.space import DesignSpace
 
 #: Spaces up to this size have a matrix of all their vectors.
 MATRIX_LIMIT = 100_000
-_STARTS, _BEAM = 1_000, 32
+_STARTS, _BEAM, _ALIKE = 1_000, 32, 2
 Vectors = NDArray[np.float32]
 
 
@@ -39,7 +40,7 @@ class Embedding(ABC):
 
     def vectors(self, cards: Sequence[ModelCard]) -> Vectors:
         """Vectors of many cards, shape `(len(cards), dim)`; raises `NotInSpaceError`."""
-        return np.stack([self.vector(card) for card in cards])
+        return np.stack([self.vector(card) for card in cards]) if cards else np.empty((0, self.dim), np.float32)
 
     @cached_property
     def matrix(self) -> Vectors:
@@ -80,10 +81,14 @@ class Embedding(ABC):
         Raises:
             OptionError: for more neighbours than there are cards, or none.
         """
-        if not 1 <= k <= self.space.size:
-            raise OptionError(f"k: {k} neighbours asked of {self.space.size} cards")
+        if not isinstance(k, int | np.integer) or not 1 <= k <= self.space.size:
+            raise OptionError(f"k: {shown(k)} neighbours asked of {self.space.size} cards")
         point = np.asarray(x, dtype=np.float32)
-        if self.space.size > MATRIX_LIMIT:
+        large = self.space.size > MATRIX_LIMIT
+        dim = self.dim if large else self.matrix.shape[1]
+        if point.shape != (dim,) or not np.isfinite(point).all():
+            raise OptionError(f"x: a point is {dim} finite numbers, not {shown(x)}")
+        if large:
             return self._climb(point, k)
         half, tolerance = self._half_squares
         rough = half - self.matrix @ point  # half the squared distance, but for a constant and for rounding
@@ -97,16 +102,14 @@ class Embedding(ABC):
         cards, vectors = self._starts
         found = dict(zip(cards, np.linalg.norm(vectors - point, axis=1).tolist(), strict=True))
         expanded: set[ModelCard] = set()
-        while True:
-            near = nsmallest(max(k, _BEAM), found, key=found.__getitem__)
-            new = [card for card in near[: _BEAM if len(found) >= k else None] if card not in expanded]
-            if not new:
-                return np.array([self.space.index(card) for card in near[:k]], dtype=np.intp)
+        while new := [card for card in _best(found, max(k, _BEAM)) if card not in expanded]:
             expanded.update(new)
             ahead = list(dict.fromkeys(n for card in new for n in self.space.neighbors(card) if n not in found))
             if ahead:
                 distances = np.linalg.norm(self.vectors(ahead) - point, axis=1)
                 found.update(zip(ahead, distances.tolist(), strict=True))
+        ranked = nsmallest(k, ((distance, self.space.index(card)) for card, distance in found.items()))
+        return np.array([index for _, index in ranked], dtype=np.intp)
 
     @cached_property
     def _starts(self) -> tuple[list[ModelCard], Vectors]:
@@ -120,3 +123,16 @@ class Embedding(ABC):
         half = np.square(self.matrix, dtype=np.float64).sum(axis=1).astype(np.float32) / 2
         largest = float(np.abs(self.matrix).max(initial=0.0))
         return half, 4 * float(np.finfo(np.float32).eps) * self.matrix.shape[1] * (1 + largest) * max(1.0, largest)
+
+
+def _best(scores: Mapping[ModelCard, float], n: int) -> list[ModelCard]:
+    """The `n` cards of the lowest scores, but of each score no more than two, lest many cards of one vector fill it."""
+    alike: Counter[float] = Counter()
+    best: list[ModelCard] = []
+    for card in sorted(scores, key=scores.__getitem__):
+        alike[score := round(scores[card], 3)] += 1
+        if alike[score] <= _ALIKE:
+            best.append(card)
+        if len(best) == n:
+            break
+    return best

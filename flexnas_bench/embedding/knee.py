@@ -11,7 +11,7 @@ from flexnas_bench.embedding.scaling import scale
 from flexnas_bench.processes import Progress
 
 DIMENSIONS = (1, 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
-_SAMPLE = 1_500  # cards, which tell what all of them would
+SAMPLE = 1_500  # cards, which tell what all of them would
 
 
 def error_by_dimension(
@@ -22,7 +22,7 @@ def error_by_dimension(
     progress: Progress | None = None,
 ) -> list[float]:
     """Mean squared error of vectors of each length, for a sample of up to 1,500 cards."""
-    sample = np.random.default_rng(seed).permutation(len(distances))[:_SAMPLE]
+    sample = np.random.default_rng(seed).permutation(len(distances))[:SAMPLE]
     inner = np.ascontiguousarray(distances[np.ix_(sample, sample)])
     errors = []
     for done, dim in enumerate(dimensions, 1):

@@ -27,7 +27,7 @@ def learned_path(name: str) -> str:
 
 def check_embedding(name: str) -> None:
     """Raises `OptionError` for an unknown name."""
-    if name not in EMBEDDINGS and Path(name).suffix != ".parquet":
+    if not isinstance(name, str) or (name not in EMBEDDINGS and Path(name).suffix != ".parquet"):
         raise OptionError(
             f"unknown embedding {shown(name)}; there is {', '.join(EMBEDDINGS)}, or a file.parquet of `embed`"
         )

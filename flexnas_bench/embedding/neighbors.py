@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice, product
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import chain, islice
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -13,11 +14,12 @@ from flexnas_bench.distance.alignment import layer_distance
 from flexnas_bench.distance.blocks import EDGE_COST, numbering
 from flexnas_bench.distance.overlap import biased_overlap
 from flexnas_bench.embedding.base import MATRIX_LIMIT, Embedding, Vectors
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import OptionError, shown
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import Choices
 
 _CANDIDATES = 2_000  # of one depth and overlap
+T = TypeVar("T")
 
 
 class Neighbor(NamedTuple):
@@ -43,14 +45,14 @@ def transfer_neighbors(card: ModelCard, embedding: Embedding, k: int = 100) -> l
     Args:
         card: the card that wants weights, one that the embedding can describe.
         embedding: vectors, and the space whose cards are neighbours.
-        k: how many; fewer if the space is smaller.
+        k: how many; fewer if the space has no more, or a large one no more candidates.
 
     Raises:
         NotInSpaceError: the embedding cannot describe the card.
         OptionError: k is not 1 or more.
     """
-    if k < 1:
-        raise OptionError(f"k: {k} neighbours make no sense")
+    if not isinstance(k, int | np.integer) or k < 1:
+        raise OptionError(f"k: {shown(k)} neighbours make no sense")
     space, vector = embedding.space, embedding.vector(card)
     if space.size <= MATRIX_LIMIT:
         return _ranked(card, vector, list(space), embedding.matrix)[:k]
@@ -72,25 +74,45 @@ def _ranked(card: ModelCard, vector: Vectors, others: Sequence[ModelCard], vecto
 
 
 def _with_overlap(card: ModelCard, overlap: int, choices: Choices) -> Iterator[ModelCard]:
-    """Cards with exactly so many layers in common with one, counted from the input: 2,000 of each depth at most."""
+    """Cards with exactly so many layers in common with one; of each depth 2,000, of the layers nearest to its own."""
     for depth in choices.layers:
         if depth >= overlap:
             stacks = _stacks(card, overlap, depth, choices)
-            cards = (ModelCard(tuple(chain.from_iterable(layers))) for layers in islice(product(*stacks), _CANDIDATES))
-            yield from (other for other in cards if biased_overlap(card, other) == overlap)
+            for layers in islice(_cheapest(stacks), _CANDIDATES):
+                other = ModelCard(tuple(chain.from_iterable(layers)))
+                if biased_overlap(card, other) == overlap:
+                    yield other
 
 
-def _stacks(card: ModelCard, overlap: int, depth: int, choices: Choices) -> list[list[tuple[EncoderLayer, ...]]]:
-    """What each stack may be: the card's own inside the overlap, the layers nearest to the card's elsewhere."""
+def _stacks(
+    card: ModelCard, overlap: int, depth: int, choices: Choices
+) -> list[list[tuple[float, tuple[EncoderLayer, ...]]]]:
+    """What each stack may be, nearest to the card's own first, with the distance; inside the overlap the card's own."""
     repeat, numbers = choices.layers_per_stack or depth, numbering(choices)
-    free = -(-(depth - overlap) // repeat)
-    count = max(2, int(_CANDIDATES ** (1 / free))) if free else 1
     stacks = []
     for first in range(0, depth, repeat):
         own = card.layers[first] if first < card.num_layers else None
-        layers: Iterable[EncoderLayer | None] = [own]
-        if first + repeat > overlap:
-            near = sorted(choices.layer_choices, key=lambda layer: layer_distance(own, layer, EDGE_COST, numbers))
-            layers = near[: count + 1]  # one of which may be the card's own
-        stacks.append([(layer,) * repeat for layer in layers if layer is not None])
+        if own is not None and first + repeat <= overlap:
+            stacks.append([(0.0, (own,) * repeat)])
+            continue
+        options = [layer for layer in choices.layer_choices if first != overlap or layer != own]
+        costs = [layer_distance(own, layer, EDGE_COST, numbers) for layer in options]
+        order = sorted(range(len(options)), key=costs.__getitem__)
+        stacks.append([(costs[i], (options[i],) * repeat) for i in order])
     return stacks
+
+
+def _cheapest(lists: Sequence[Sequence[tuple[float, T]]]) -> Iterator[tuple[T, ...]]:
+    """All ways of taking one item from each list, the least total cost first; each list is sorted by cost."""
+    if not all(lists):
+        return
+    first = (0,) * len(lists)
+    queue, seen = [(sum(options[0][0] for options in lists), first)], {first}
+    while queue:
+        cost, places = heappop(queue)
+        yield tuple(options[place][1] for options, place in zip(lists, places, strict=True))
+        for i, (options, place) in enumerate(zip(lists, places, strict=True)):
+            ahead = (*places[:i], place + 1, *places[i + 1 :])
+            if place + 1 < len(options) and ahead not in seen:
+                seen.add(ahead)
+                heappush(queue, (cost + options[place + 1][0] - options[place][0], ahead))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
 
@@ -56,8 +56,9 @@ def draw_map(
         scored: cards with scores, for the fourth panel.
     """
     figure = Figure(figsize=(10.4, 7.6), dpi=130, layout="constrained")
+    points, scored = _on_a_plane(points), scored and replace(scored, vectors=_on_a_plane(scored.vectors))
     panels = figure.subplots(2, 2, sharex=True, sharey=True).ravel()
-    share = np.square(points[:, :2]).sum() / np.square(points).sum()
+    dim, share = points.shape[1], np.square(points[:, :2]).sum() / np.square(points).sum()
     _by_kind(panels[0], points, "layers", [str(card.num_layers) for card in cards])
     _by_kind(panels[1], points, "hidden sizes", ["-".join(_widths(card)) for card in cards])
     _by_kind(panels[2], points, "most frequent operation", [_operation(card) for card in cards])
@@ -82,19 +83,20 @@ def draw_map(
     for axes in panels:
         axes.set_aspect("equal")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{title}: two of {points.shape[1]} principal axes, {share:.0%} of the variance")
+    figure.suptitle(f"{title}: two of {dim} principal axes, {share:.0%} of the variance")
     save_figure(figure, path)
 
 
-def draw_distances(given: NDArray[np.float32], points: Vectors, path: Path, *, title: str, what: str) -> None:
-    """Draws distances of vectors against the distances they follow (a Shepard diagram), for 200,000 random pairs."""
+def draw_shepard(given: NDArray[np.float32], points: Vectors, path: Path, *, title: str, what: str) -> None:
+    """Draws a Shepard diagram, distances of vectors against the distances they follow, for 200,000 random pairs."""
     i, j = np.random.default_rng(0).integers(len(points), size=(2, _PAIRS))
     i, j = i[i != j], j[i != j]
     distances, apart = given[i, j], np.linalg.norm(points[i] - points[j], axis=1)
     top = 1.02 * float(max(distances.max(), apart.max()))
-    figure = Figure(figsize=(5.6, 5.2), dpi=130, layout="constrained")
+    figure = Figure(figsize=(6.4, 5.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    axes.hexbin(distances, apart, gridsize=70, extent=(0, top, 0, top), bins="log", cmap="Blues", linewidths=0)
+    cells = axes.hexbin(distances, apart, gridsize=70, extent=(0, top, 0, top), bins="log", cmap="Blues", linewidths=0)
+    figure.colorbar(cells, ax=axes, label="pairs", shrink=0.8)
     axes.plot([0, top], [0, top], color=_COLOURS[1], linewidth=1)
     axes.set(title=title, xlabel=what, ylabel="Euclidean distance of vectors", xlim=(0, top), ylim=(0, top))
     axes.set_aspect("equal")
@@ -113,6 +115,11 @@ def draw_knee(dimensions: Sequence[int], errors: Sequence[float], chosen: int, p
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     save_figure(figure, path)
+
+
+def _on_a_plane(points: Vectors) -> Vectors:
+    """Points with a second coordinate, 0, if they have only one."""
+    return np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))
 
 
 def _by_kind(axes: Axes, points: Vectors, title: str, kinds: Sequence[str]) -> None:

@@ -52,10 +52,10 @@ def test_a_space_of_ones_own(few, capsys, tmp_path):
     assert (facts["pairs"], facts["exact"]) == (66, 66)
     matrix = np.load("few.npy")
     np.testing.assert_allclose(matrix, [[ged(a, b) for b in few] for a in few], rtol=1e-6)
-    assert facts["mean"] == pytest.approx(matrix.sum() / 132, rel=1e-5)
+    assert facts["mean_distance"] == pytest.approx(matrix.sum() / 132, rel=1e-5)
     assert len(list((tmp_path / "cache").rglob("few-*.npy"))) == 1
     again = facts_of(capsys, "ged", "--space", "few.toml")
-    assert again["mean"] == facts["mean"]
+    assert again["mean_distance"] == facts["mean_distance"]
 
 
 def test_solving_anew(few, capsys, tmp_path):
@@ -70,12 +70,22 @@ def test_solving_anew(few, capsys, tmp_path):
     assert not list(tmp_path.rglob("anew*.jsonl"))
 
 
+def test_a_table_is_whole_or_not_written(few, capsys, tmp_path):
+    command = ["ged", "--space", "few.toml", "--solve-table", "table.parquet", "--jobs", "1"]
+    assert run_app([*command, "--seconds", "0"]) == 2
+    assert "not all problems could be solved" in capsys.readouterr().err
+    assert not (tmp_path / "table.parquet").exists()
+    assert facts_of(capsys, *command)["exact"] == 66
+    assert run_app([*command, "--edge-cost", "0.5"]) == 2
+
+
 @pytest.mark.parametrize("distance", ["ged", "alignment"])
 def test_embedding(few, capsys, distance, tmp_path):
     facts = facts_of(
         capsys, "embed", "--space", "few.toml", "--distance", distance, "--dim", 3, "--out", "v.parquet",
         "--figures", "figures",
     )  # fmt: skip
+    assert facts["exact"] == facts["pairs"] == 66
     vectors = load_embedding("v.parquet", few).matrix
     measure = ged if distance == "ged" else alignment_distance
     given = np.array([[measure(a, b) for b in few] for a in few])
@@ -83,8 +93,9 @@ def test_embedding(few, capsys, distance, tmp_path):
     assert facts["mean_squared_error"] == pytest.approx(error, rel=1e-3)
     assert facts["mean_distance"] == pytest.approx(given.sum() / (12 * 11), rel=1e-5)
     pictures = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    assert pictures == ["v-distances.png", "v-knee.png", "v-map.png"]
-    assert facts_of(capsys, "embed", "--space", "few.toml", "--dim", 2)["vectors"] == "t2v-few-d2.parquet"
+    assert pictures == ["v-knee.png", "v-map.png", "v-shepard.png"]
+    flat = facts_of(capsys, "embed", "--space", "few.toml", "--dim", 1, "--figures", "flat")
+    assert flat["vectors"] == "t2v-few-d1.parquet"
 
 
 @pytest.mark.parametrize("embedding", ["t2v-g1-d16", "t2v-ordered-g1-d16", "best", "one-hot"])
@@ -129,6 +140,13 @@ def test_a_space_of_other_blocks_has_a_map_without_scores(few, tmp_path, capsys)
         (["ged", "bert-tiny", "flexibert-large"], "no index"),
         (["embed", "--space", "g3"], "3,317,817,600"),
         (["embed", "--distance", "hamming"], "hamming"),
+        (["embed", "--out", "vectors"], "not the name of a .parquet file"),
+        (["embed", "--out", "."], "not the name of a .parquet file"),
+        (["embed", "--figures", "/dev/null/x"], "/dev/null"),
+        (["ged", "--space", "homogeneous", "--out", "x.txt"], "not the name of a .npy file"),
+        (["ged", "--space", "homogeneous", "--out", "/sys/x.npy"], "/sys/x.npy"),
+        (["ged", "bert-tiny", "bert-mini", "--edge-cost", "1e308"], "edge_cost"),
+        (["ged", "bert-tiny", "bert-mini", "--jobs", "-1"], "--jobs"),
         (["embed", "--dim", "0"], "--dim"),
         (["embed", "--dim", "999999"], "--dim"),
         (["run", "--embedding", "none.parquet"], "none.parquet"),
@@ -140,6 +158,6 @@ def test_mistakes_are_one_line(arguments, reason, capsys, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     assert run_app(arguments) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1
+    assert error.count("\n") == 1, error
     assert reason in error
     assert not list(tmp_path.glob("*.parquet"))

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from flexnas_bench import EncoderLayer, ModelCard, NotInSpaceError, OptionError, TableCorruptError, ged, load_space
 from flexnas_bench.distance import kept, pairs
 from flexnas_bench.distance.kept import space_distances
-from flexnas_bench.distance.matched import Problem, answers, problem_of, solve, solve_one
+from flexnas_bench.distance.matched import SHIPPED, answers, problem_of, read_answers, solve, solve_one
 from flexnas_bench.distance.outline import node_distances, outline
 from flexnas_bench.distance.pairs import ged_bounds
 from flexnas_bench.graph import BlockGraph
 from flexnas_bench.space import Choices
+from flexnas_bench.storage import read_shipped
 
 PAPER = Choices()
 SHALLOW = load_space("g1").where("shallow", lambda card: card.num_layers == 2)
@@ -49,15 +50,35 @@ def test_other_cards_are_solved():
     np.testing.assert_allclose(upper, [[ged(a, b) for b in cards] for a in cards], rtol=1e-6)
 
 
-def test_without_time_there_are_bounds():
-    cards = load_space("g3").sample(12, seed=5)
-    lower, upper = ged_bounds(cards, seconds=0, jobs=1)
-    nodes = node_distances(cards, cards)
+def alike_cards():
+    """Cards of G2 whose shapes are the same, so that every card could stand for every other."""
+    layers = [
+        layer for layer in load_space("g2").choices.layer_choices if (layer.heads, layer.feed_forward) == (2, (512,))
+    ]
+    return [ModelCard(pair) for pair in product(layers, repeat=2) if pair[0] != pair[1]][::2]
+
+
+@pytest.mark.parametrize("space", ["g1", "alike"])
+def test_without_time_there_are_bounds(space):
+    """Every distance lies within its bounds, and nothing that was not proven is remembered."""
+    cards = alike_cards()[:25] if space == "alike" else load_space("g1").sample(200, seed=5)
+    known = {}
+    lower, upper = ged_bounds(cards, seconds=0, known=known, jobs=1)
+    exact, _ = ged_bounds(cards)
+    assert (lower <= exact).all()
+    assert (exact <= upper).all()
     assert (lower < upper).any()
-    assert not np.diag(upper).any()
-    assert (nodes <= lower + 1e-4).all()
-    for i, j in ((0, 1), (2, 9), (5, 11)):
-        assert lower[i, j] - 1e-4 <= ged(cards[i], cards[j]) <= upper[i, j] + 1e-4
+    assert (node_distances(cards, cards) <= lower + 1e-4).all()
+    assert known.items() <= answers().items()
+
+
+def test_too_little_time_gives_bounds_too():
+    cards = load_space("g3").sample(8, seed=5)
+    lower, upper = ged_bounds(cards, seconds=1e-4, known={})
+    exact, _ = ged_bounds(cards)
+    assert (lower <= exact).all()
+    assert (exact <= upper).all()
+    assert lower is not upper
 
 
 def test_edges_of_another_cost_need_no_other_table(monkeypatch):
@@ -75,7 +96,7 @@ def test_where_the_claim_fails_all_maps_are_looked_at(edge_cost):
         for operation, heads in product((("SA", "SDP"), ("LT", "DFT")), (2, 8))
     ]
     lower, upper = ged_bounds(wide, edge_cost=edge_cost, jobs=2)
-    np.testing.assert_allclose(lower, upper)
+    assert lower is upper
     np.testing.assert_allclose(upper, [[ged(a, b, edge_cost=edge_cost) for b in wide] for a in wide], rtol=1e-6)
 
 
@@ -113,30 +134,43 @@ def test_outlines_are_graphs(space, seed):
     found, graph = outline(card, PAPER), BlockGraph.of(card.layers)
     assert found.graph.size == len(graph.labels)
     assert [found.kinds[kind] for kind in found.groups[:-1]] == list(found.graph.indices)
-    assert found.above[0] == sum(index > 0 for index in np.repeat(found.graph.indices, found.graph.sizes))
+    indices = np.repeat(found.graph.indices, found.graph.sizes)
+    assert found.above.tolist() == [(indices > t).sum() for t in range(20)]
 
 
-def test_g1_has_few_problems_and_all_are_shipped():
-    assert len(answers()) >= 7_374
-    shapes = {outline(card, PAPER).shape for card in load_space("g1")}
-    assert len(shapes) == 20
-    assert {shape for problem in list(answers())[:7_374] for shape in problem[:2]} == shapes
+def problems_of_g1():
+    """Every problem that a pair of G1 poses, with a pair that does."""
+    found = {}
+    for block in pairs._blocks([outline(card, PAPER) for card in load_space("g1")], None, lambda *_: None):
+        found |= {problem_of(*pair)[1]: pair for pair in block.examples(set(block.tables))}
+    return found
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_shipped_answers_are_those_of_the_program(seed):
-    a, b = sorted((outline(card, PAPER) for card in load_space("g1").sample(2, seed=seed)), key=lambda one: one.shape)
-    _, problem = problem_of(a, b)
-    assert solve_one(a, b, problem.admissible, 60).lower == answers()[problem]
+def test_the_shipped_table_has_every_problem_of_g1_and_no_other():
+    problems = problems_of_g1()
+    assert len(problems) == 7_374
+    assert dict(read_answers(read_shipped(SHIPPED).to_pylist())).keys() == problems.keys()
+    assert len({shape for problem in problems for shape in problem[:2]}) == 20
+    for problem in list(problems)[::250]:
+        assert solve_one(*problems[problem], 60).lower == answers()[problem]
 
 
-def test_closing_problems_changes_no_answer():
+@pytest.mark.slow
+def test_shipped_answers_are_those_of_a_program_each():
+    """One in ten, without the shortcut."""
+    problems = problems_of_g1()
+    for problem in list(problems)[3::10]:
+        assert solve_one(*problems[problem], 60)[:2] == (answers()[problem],) * 2
+
+
+def test_the_shortcut_changes_no_answer(monkeypatch):
     a, b = (outline(card, PAPER) for card in (SHALLOW[0], ModelCard.named("flexibert-mini")))
-    group = [p for p in answers() if p[:2] == tuple(sorted((a.shape, b.shape)))]
-    assert len(group) > 10
-    a, b = sorted((a, b), key=lambda one: one.shape)
-    found = solve(a, b, [problem.admissible for problem in group], 60)
-    assert {Problem(*problem): found[problem.admissible].lower for problem in group} == {p: answers()[p] for p in group}
+    shapes = tuple(sorted((a.shape, b.shape)))
+    posed = [pair for problem, pair in problems_of_g1().items() if problem[:2] == shapes]
+    assert len(posed) > 10
+    found = solve(posed, 60)
+    monkeypatch.setattr("flexnas_bench.distance.matched._implied", lambda *_: None)
+    assert {p: m[:2] for p, m in found.items()} == {p: m[:2] for p, m in solve(posed, 60).items()}
 
 
 def test_an_interrupted_call_goes_on(tmp_path, monkeypatch):
@@ -161,18 +195,34 @@ def test_a_space_is_kept(tmp_path, monkeypatch):
     lower, upper = space_distances(SHALLOW)
     assert lower is upper
     (file,) = tmp_path.glob("ged/shallow-*.npy")
-    monkeypatch.setattr(kept, "ged_bounds", None)
-    again, _ = space_distances(SHALLOW)
-    np.testing.assert_array_equal(again, lower)
-    monkeypatch.undo()
-    monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path))
-    file.write_bytes(file.read_bytes()[:1000])  # damaged, so computed again
-    np.testing.assert_array_equal(space_distances(SHALLOW)[0], lower)
+    assert not list(tmp_path.glob("ged/*.jsonl"))
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "ged_bounds", None)
+        np.testing.assert_array_equal(space_distances(SHALLOW)[0], lower)
+    content = file.read_bytes()
+    for damaged in (content[:1000], content[:5000] + b"x" + content[5001:], b"", np.full_like(lower, np.nan).tobytes()):
+        file.write_bytes(damaged)
+        np.testing.assert_array_equal(space_distances(SHALLOW)[0], lower)
+        assert file.read_bytes() == content  # computed again
     with pytest.raises(NotInSpaceError, match="20,000"):
         space_distances(load_space("g2"))
 
 
-@pytest.mark.parametrize("wrong", [{"edge_cost": -1}, {"seconds": -1}, {"seconds": float("nan")}, {"jobs": 0}])
+def test_bounds_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(pairs, "answers", dict)
+    alike = load_space("g2").from_cards("alike", alike_cards()[:12])
+    lower, upper = space_distances(alike, seconds=0)
+    assert lower is not upper
+    assert not list(tmp_path.rglob("*.npy"))
+    exact, same = space_distances(alike, seconds=60)
+    assert exact is same
+    assert (lower <= exact).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"edge_cost": -1}, {"edge_cost": 1e20}, {"seconds": -1}, {"seconds": float("nan")}, {"jobs": 0}]
+)
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(OptionError):
         ged_bounds([SHALLOW[0]], **wrong)

@@ -1,5 +1,8 @@
 """Neighbours against all cards of a space, and against what overlap means."""
 
+from collections import Counter
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -89,3 +92,32 @@ def test_few_cards_have_few_neighbours():
     assert len(found) == tiny.size - 1
     with pytest.raises(OptionError, match="0 neighbours"):
         transfer_neighbors(tiny[0], load_embedding("one-hot", tiny), k=0)
+
+
+def test_deep_cards_have_neighbours_of_every_overlap(tmp_path):
+    (tmp_path / "deep.toml").write_text(
+        'name = "deep"\nlayers = [12]\nlayers_per_stack = 1\nhidden = [128]\nheads = [2]\nfeed_forward = [512]\n'
+        'feed_forward_stacks = [1]\n[operations]\nSA = ["SDP"]\nLT = ["DFT", "DCT"]\n'
+    )
+    space = load_space(tmp_path / "deep.toml")
+    assert space.size == 3**12
+    (card,) = space.sample(1, seed=1)
+    found = transfer_neighbors(card, load_embedding("stretched", space), k=9_000)
+    counts = Counter(one.overlap for one in found)
+    assert [counts[overlap] for overlap in range(11, 4, -1)] == [2, 6, 18, 54, 162, 486, 1_458]  # all there are
+    assert counts[4] == counts[3] == 2_000
+    assert len({one.card for one in found}) == len(found)
+
+
+def test_the_cheapest_ways_come_first():
+    lists = [[(0.0, "a"), (2.0, "b")], [(1.0, "c")], [(0.5, "d"), (0.7, "e"), (3.0, "f")]]
+    every = sorted((sum(cost for cost, _ in way), "".join(name for _, name in way)) for way in product(*lists))
+    assert ["".join(way) for way in neighbors._cheapest(lists)] == [name for _, name in every]
+
+
+@pytest.mark.parametrize(
+    ("x", "k"), [(np.zeros(3), 1), (np.full(16, np.nan), 1), (np.zeros(16), 2.5), (np.zeros(16), 0)]
+)
+def test_points_that_are_none(x, k):
+    with pytest.raises(OptionError):
+        load_embedding("t2v-g1-d16").nearest(x, k)

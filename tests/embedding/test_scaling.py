@@ -97,3 +97,16 @@ def test_the_knee():
     assert errors[0] > errors[1] > errors[2] > -1e-6
     assert max(errors[2:]) < 1e-5
     assert knee(dimensions, errors) == 4
+
+
+def test_a_placed_point_is_where_its_error_is_least(distances):
+    landmarks = scale(distances[20:, 20:].copy(), 16).points
+    given = distances[:3, 20:].copy()
+    for point, wanted in zip(place(given, landmarks), given, strict=True):
+
+        def error(x, wanted=wanted):
+            return np.square(np.linalg.norm(landmarks - x, axis=1) - wanted).mean()
+
+        starts = [point, *np.random.default_rng(0).normal(size=(3, 16)) * 60]
+        best = min(minimize(error, start, method="BFGS").fun for start in starts)
+        assert error(point) <= best * 1.0005
