@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -86,14 +87,14 @@ class Embedding(ABC):
         point = np.asarray(x, dtype=np.float32)
         large = self.space.size > MATRIX_LIMIT
         dim = self.dim if large else self.matrix.shape[1]
-        if point.shape != (dim,) or not np.isfinite(point).all():
+        if point.shape != (dim,) or not math.isfinite(point @ point):
             raise OptionError(f"x: a point is {dim} finite numbers, not {shown(x)}")
         if large:
             return self._climb(point, k)
         half, tolerance = self._half_squares
         rough = half - self.matrix @ point  # half the squared distance, but for a constant and for rounding
         limit = rough.min() if k == 1 else np.partition(rough, k - 1)[k - 1]
-        some = np.flatnonzero(rough <= limit + tolerance * (1 + float(np.abs(point).max())))
+        some = np.flatnonzero(rough <= limit + tolerance * (1 + math.sqrt(point @ point)))
         distances = np.square(self.matrix[some] - point).sum(axis=1)
         return some[np.argsort(distances, kind="stable")[:k]]
 
