@@ -80,7 +80,7 @@ layers = [2]
 layers_per_stack = 2
 hidden = [128]
 heads = [2, 4]
-feed_forward = [512, 1024]
+feed_forward = [512]
 feed_forward_stacks = [1, 3]
 [operations]
 SA = ["SDP"]

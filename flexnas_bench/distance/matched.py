@@ -7,6 +7,7 @@ All pairs of G1 pose 7,374 problems; their answers are shipped.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -24,6 +25,7 @@ from flexnas_bench.distance.outline import Outline
 from flexnas_bench.journal import Journal
 from flexnas_bench.storage import read_shipped, table_schema, write_parquet
 
+_HEXADECIMAL = re.compile("[0-9a-f]+")
 _ROUNDING = 1e-4  # of the bounds that the program reports
 SHIPPED = "ged/matched_edges.parquet"
 SCHEMA = table_schema(shape_a="text", shape_b="text", admissible="text", matched="int")
@@ -64,8 +66,10 @@ class SolvedJournal(Journal):
     @classmethod
     def is_record(cls, record: dict[str, Any], number: int) -> bool:  # noqa: ARG003 - answers come in any order
         """Whether this is a solved problem."""
-        texts = (record.get(name) for name in ("shape_a", "shape_b", "admissible"))
-        return all(isinstance(text, str) for text in texts) and type(record.get("matched")) is int
+        shapes = (record.get(name) for name in ("shape_a", "shape_b"))
+        table, matched = record.get("admissible"), record.get("matched")
+        known = isinstance(table, str) and _HEXADECIMAL.fullmatch(table) and type(matched) is int and matched > 0
+        return bool(known) and all(isinstance(shape, str) for shape in shapes)
 
 
 def problem_of(a: Outline, b: Outline) -> tuple[int, Problem]:
