@@ -13,7 +13,7 @@ run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best
 test: lint  ## Everything that must hold before a change lands
 	$(BIN)/pytest
 
-slow: $(VENV)/installed-dev  ## The tests that take minutes: fifty kills of `run` and of `import` each, ten thousand fuzzed cards and command lines each
+slow: $(VENV)/installed-dev  ## The tests that take long (an hour): distances of 300 pairs by another program, kills at random moments, ten thousand fuzzed cards and command lines each
 	$(BIN)/pytest -m slow
 
 lint: $(VENV)/installed-dev

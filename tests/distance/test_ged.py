@@ -125,7 +125,7 @@ def test_the_distance_is_the_optimum_over_all_maps_of_single_nodes(a, b):
     assert ged(a, b) == pytest.approx(by_single_nodes(a, b), abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", [*range(1_000, 1_008), *(pytest.param(i, marks=pytest.mark.slow) for i in range(300))])
+@pytest.mark.parametrize("seed", [*range(1_000, 1_004), *(pytest.param(i, marks=pytest.mark.slow) for i in range(300))])
 def test_the_distance_is_the_optimum_for_random_cards_of_g1(seed):
     a, b = load_space("g1").sample(2, seed=seed)
     assert ged(a, b) == pytest.approx(by_single_nodes(a, b), abs=1e-6)

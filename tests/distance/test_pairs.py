@@ -165,6 +165,7 @@ def test_shipped_answers_are_those_of_a_program_each():
         assert solve_one(*problems[problem], 60)[:2] == (answers()[problem],) * 2
 
 
+@pytest.mark.slow
 def test_the_shortcut_changes_no_answer(monkeypatch):
     a, b = (outline(card, PAPER) for card in (SHALLOW[0], ModelCard.named("flexibert-mini")))
     shapes = tuple(sorted((a.shape, b.shape)))

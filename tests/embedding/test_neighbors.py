@@ -9,6 +9,7 @@ import pytest
 from flexnas_bench import ModelCard, OptionError, biased_overlap, load_embedding, load_space, transfer_neighbors
 from flexnas_bench.embedding import base, neighbors
 
+T2V = [pytest.param("t2v-g1-d16", space, marks=pytest.mark.slow) for space in ("g2", "g3")]
 EMBEDDINGS = ("one-hot", "t2v-g1-d16")
 
 
@@ -62,7 +63,7 @@ def test_generating_finds_what_comparing_finds(monkeypatch):
     assert len({one.card for one in every} & {one.card for one in generated}) >= 110
 
 
-@pytest.mark.parametrize(("name", "space"), [("one-hot", "g2"), ("stretched", "g3"), ("t2v-g1-d16", "g3")])
+@pytest.mark.parametrize(("name", "space"), [("one-hot", "g2"), ("stretched", "g3"), *T2V])
 def test_nearest_in_a_large_space(name, space):
     found_space, embedding = load_space(space), load_embedding(name, space)
     for card in found_space.sample(1, seed=12):

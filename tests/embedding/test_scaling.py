@@ -44,8 +44,8 @@ def test_the_error_is_the_loss_of_the_paper(distances):
 
 @pytest.mark.parametrize("dim", [2, 16])
 def test_no_worse_than_scikit_learn(distances, dim):
-    """Raw stress, the same loss, from four random starts."""
-    peer = MDS(dim, metric="precomputed", n_init=4, init="random", max_iter=1_000, eps=1e-9, random_state=0)
+    """Raw stress, the same loss, from two random starts."""
+    peer = MDS(dim, metric="precomputed", n_init=2, init="random", max_iter=1_000, eps=1e-9, random_state=0)
     theirs = loss(peer.fit_transform(distances.astype(np.float64)), distances)
     assert scale(distances, dim).error <= 1.01 * theirs
 
