@@ -37,7 +37,7 @@ def knee(dimensions: Sequence[int], errors: Sequence[float]) -> int:
 
     Both axes are scaled to 0 to 1 first (Satopaa et al. 2011).
 
-    >>> knee([1, 2, 3, 4, 5], [100, 30, 10, 9, 8])
+    >>> knee([1, 2, 3, 4, 5], [100, 60, 10, 9, 8])
     3
     """
     x, y = (np.interp(v, (min(v), max(v)), (0, 1)) for v in (np.array(dimensions, float), np.array(errors, float)))

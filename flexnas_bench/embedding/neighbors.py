@@ -40,7 +40,7 @@ def transfer_neighbors(card: ModelCard, embedding: Embedding, k: int = 100) -> l
     >>> from flexnas_bench import load_embedding
     >>> [best, *_] = transfer_neighbors(ModelCard.named("bert-mini"), load_embedding("t2v-g1-d16"))
     >>> best.overlap, best.card.num_layers
-    (2, 2)
+    (2, 4)
 
     Args:
         card: the card that wants weights, one that the embedding can describe.

@@ -12,7 +12,7 @@ from flexnas_bench.published.figures import FIGURES
 from flexnas_bench.published.importer import import_published
 from flexnas_bench.published.trainings import CURVES, EARLY, GLUE_500
 from flexnas_bench.results import GLUE_METRICS
-from flexnas_bench.verification import SCHEMAS
+from flexnas_bench.verification import IMPORTED
 
 SCORES = dict.fromkeys(GLUE_METRICS, 60.0) | {"glue8": 60.0}
 TINY = ModelCard.named("bert-tiny")
@@ -45,7 +45,7 @@ def figures(folder, *changes, curve=(), early=()):
 def test_the_shipped_tables_are_what_the_importer_makes(published, tmp_path):
     import_published(published, tmp_path)
     shipped = storage.data_folder()
-    for name, schema in SCHEMAS.items():
+    for name, schema in IMPORTED.items():
         made, there = tmp_path / name, shipped / name
         assert storage.read_parquet(made, schema) == storage.read_parquet(there, schema)
         same_writer = pq.read_metadata(made).created_by == pq.read_metadata(there).created_by
@@ -69,7 +69,7 @@ def test_every_published_score_is_answered(published, bench):
 
 def test_a_card_trained_twice_has_two_replicates(tmp_path):
     rows = import_published(figures(tmp_path / "in", {}, {}), tmp_path / "out")
-    assert rows.keys() == SCHEMAS.keys()
+    assert rows.keys() == IMPORTED.keys()
     counts = {"architectures.parquet": 9_312, "pool.parquet": 1, "runs_trained.parquet": 4, "results.parquet": 28}
     assert counts.items() <= rows.items()
     runs = storage.read_parquet(tmp_path / "out" / "runs_trained.parquet").to_pylist()
