@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from flexnas_bench.errors import TableCorruptError
 from flexnas_bench.storage import exclusive
 
 
-class Journal:
+class Journal(ABC):
     """Append-only records, for one process at a time; use as a context manager.
 
     Opening takes the lock, reads what is there into `records` and drops a last line that a killed process left
@@ -38,9 +39,9 @@ class Journal:
         self._held = ExitStack()
 
     @classmethod
+    @abstractmethod
     def is_record(cls, record: dict[str, Any], number: int) -> bool:
         """Whether this can be line `number`, counted from 1."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

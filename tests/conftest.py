@@ -1,5 +1,6 @@
 """What several tests need: strategies for cards, a planted space, published figures where they are at hand."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def _layers() -> st.SearchStrategy[EncoderLayer]:
 
 #: Any valid card, also far outside the paper's spaces.
 any_cards = st.lists(_layers(), min_size=1, max_size=6).map(lambda layers: ModelCard(tuple(layers)))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests keep out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
