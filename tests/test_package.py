@@ -1,5 +1,7 @@
 import ast
 import inspect
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -38,3 +40,13 @@ def test_nothing_is_unpickled():
         text = path.read_text()
         assert "pickle" not in text
         assert "torch.load" not in text or "weights_only=True" in text
+
+
+def test_commands_and_optimizers_begin_quickly():
+    """What only programs, loops and networks need is imported by them."""
+    program = (
+        "import sys, flexnas_bench.cli.app, flexnas_bench.optimizers.base; "
+        "print(sorted({'torch', 'pandas', 'networkx', 'scipy', 'matplotlib', 'numba'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -15,7 +15,7 @@ from flexnas_bench.distance.pairs import SECONDS, Matrix, ged_bounds
 from flexnas_bench.errors import NotInSpaceError
 from flexnas_bench.processes import Progress
 from flexnas_bench.space import DesignSpace
-from flexnas_bench.storage import read_checksums, shipped_digest, user_cache, write_array, write_checksums
+from flexnas_bench.storage import shipped_digest, user_cache, write_array, write_bytes
 
 #: Spaces up to this size have a matrix of all distances; for so many cards it takes 1.6 GB, and making it 5 GB.
 PAIRS_LIMIT = 20_000
@@ -59,7 +59,7 @@ def space_distances(
     )
     if lower is upper:
         write_array(path, upper)
-        write_checksums(path.parent, [path.name])
+        write_bytes(_checksum(path), _digest(path).encode())
         journal.unlink(missing_ok=True)
     return lower, upper
 
@@ -75,9 +75,17 @@ def check_size(space: DesignSpace) -> None:
 def _read(path: Path, size: int) -> Matrix | None:
     """The matrix; none where the file is missing, damaged, or not what was written."""
     try:
-        with path.open("rb") as file:
-            written = file_digest(file, "sha256").hexdigest() == read_checksums(path.parent).get(path.name)
+        written = _checksum(path).read_bytes() == _digest(path).encode()
         matrix = np.lib.format.open_memmap(path, mode="r") if written else None
     except (OSError, ValueError):
         return None
     return matrix if matrix is not None and matrix.shape == (size, size) else None
+
+
+def _checksum(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -6,12 +6,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
 
 from flexnas_bench.distance.blocks import GroupGraph
+
+if TYPE_CHECKING:
+    from scipy.optimize import LinearConstraint
 
 Pair = tuple[int, int]
 
@@ -54,6 +56,9 @@ class _Constraints:
 
     def build(self, columns: int) -> LinearConstraint:
         """The constraint on a vector of so many variables."""
+        from scipy.optimize import LinearConstraint
+        from scipy.sparse import coo_array
+
         shape = (len(self._lower), columns)
         matrix = coo_array((self._values, (self._rows, self._columns)), shape=shape).tocsr()
         return LinearConstraint(matrix, self._lower, self._upper)
@@ -76,6 +81,8 @@ def cheapest_map(
         seconds: time after which bounds are returned instead.
         gap: the relative difference of the bounds at which they count as equal.
     """
+    from scipy.optimize import Bounds, milp  # half a second, which everything but a program can do without
+
     n = max(a.size, b.size)
     sizes = (*a.sizes, n - a.size), (*b.sizes, n - b.size)
     pairs = [(p, r) for p, r in allowed if sizes[0][p] and sizes[1][r]]

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.distance.blocks import ADD_NORM, INPUT, OUTPUT, GroupGraph, block_index, block_indices
@@ -97,6 +96,8 @@ def node_distances(
     Raises:
         NotInSpaceError: a card has a block that the choices do not have.
     """
+    from scipy.spatial.distance import cdist
+
     sides = [np.stack([_above(card, choices or Choices()) for card in side]) for side in (cards, others)]
     distances: NDArray[np.float32] = cdist(*sides, "cityblock").astype(np.float32)
     return distances

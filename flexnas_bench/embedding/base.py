@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from heapq import nsmallest
 
@@ -14,10 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import NotInSpaceError, OptionError, shown
+from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import DesignSpace
 
 #: Spaces up to this size have a matrix of all their vectors.
 MATRIX_LIMIT = 100_000
+_TYPICAL = 10_000
 _STARTS, _BEAM, _ALIKE = 1_000, 32, 2
 Vectors = NDArray[np.float32]
 
@@ -124,6 +126,20 @@ class Embedding(ABC):
         half = np.square(self.matrix, dtype=np.float64).sum(axis=1).astype(np.float32) / 2
         largest = float(np.abs(self.matrix).max(initial=0.0))
         return half, 4 * float(np.finfo(np.float32).eps) * self.matrix.shape[1] * (1 + largest) * max(1.0, largest)
+
+
+def typical_cards(space: DesignSpace) -> Iterable[ModelCard]:
+    """The cards over which features are standardised: all of a space, or 10,000 of one too large for a matrix."""
+    return space if space.size <= MATRIX_LIMIT else space.sample(_TYPICAL, seed=0)
+
+
+def check_layers(space: DesignSpace, card: ModelCard, layers: Container[EncoderLayer]) -> None:
+    """Raises `NotInSpaceError` for a card whose depth, or a layer, the space does not have."""
+    if card.num_layers not in space.choices.layers:
+        raise NotInSpaceError(f"space {space.name} has no cards of {card.num_layers} layers")
+    for j, layer in enumerate(card.layers):
+        if layer not in layers:
+            raise NotInSpaceError(f"space {space.name} has no layer like layer {j + 1}, {layer.label}")
 
 
 def _best(scores: Mapping[ModelCard, float], n: int) -> list[ModelCard]:

@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding.base import MATRIX_LIMIT, Embedding, Vectors
-from flexnas_bench.errors import NotInSpaceError
+from flexnas_bench.embedding.base import Embedding, Vectors, check_layers, typical_cards
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import Choices, DesignSpace
-
-_SAMPLE = 10_000  # cards that stand for a larger space when features are standardised
 
 
 class OneHot(Embedding):
@@ -28,8 +25,7 @@ class OneHot(Embedding):
         self._choices = space.choices
         self._depth = max(space.choices.layers)
         self._bits = {layer: _layer_bits(layer, space.choices) for layer in space.choices.layer_choices}
-        cards = space if space.size <= MATRIX_LIMIT else space.sample(_SAMPLE, seed=0)
-        bits = np.stack([self._card_bits(card) for card in cards])
+        bits = np.stack([self._card_bits(card) for card in typical_cards(space)])
         rates = bits.mean(axis=0)
         self._kept = np.flatnonzero((rates > 0) & (rates < 1))
         self._rates = rates[self._kept]
@@ -46,14 +42,11 @@ class OneHot(Embedding):
         return standardised.astype(np.float32)
 
     def _card_bits(self, card: ModelCard) -> NDArray[np.float64]:
+        check_layers(self.space, card, self._bits)
         depths = np.equal(self._choices.layers, card.num_layers).astype(float)
-        if not depths.any():
-            raise NotInSpaceError(f"space {self.space.name} has no cards of {card.num_layers} layers")
         width = len(next(iter(self._bits.values())))
         rows = np.zeros((self._depth, width))
         for j, layer in enumerate(card.layers):
-            if layer not in self._bits:
-                raise NotInSpaceError(f"space {self.space.name} has no layer like layer {j + 1}, {layer.label}")
             rows[j] = self._bits[layer]
         return np.concatenate([depths, rows.ravel()])
 

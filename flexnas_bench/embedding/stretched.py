@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding.base import MATRIX_LIMIT, Embedding, Vectors
-from flexnas_bench.errors import NotInSpaceError
+from flexnas_bench.embedding.base import Embedding, Vectors, check_layers, typical_cards
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import DesignSpace
 
 _QUARTERS = 4
 _DEPTH, _PARAMETERS = 4.0, 2.0  # what these two weigh; a decision that all layers share weighs 1
-_SAMPLE = 10_000  # cards that stand for a larger space when parameters are standardised
 
 
 class Stretched(Embedding):
@@ -32,17 +30,12 @@ class Stretched(Embedding):
     def __init__(self, space: DesignSpace) -> None:
         super().__init__(space)
         self._rows = {layer: self._describe(layer) for layer in space.choices.layer_choices}
-        cards = space if space.size <= MATRIX_LIMIT else space.sample(_SAMPLE, seed=0)
-        sizes = np.log([card.parameters for card in cards])
+        sizes = np.log([card.parameters for card in typical_cards(space)])
         self._mean, self._deviation = float(sizes.mean()), max(float(sizes.std()), 1e-12)
 
     def vector(self, card: ModelCard) -> Vectors:
         """Features of a card, shape `(dim,)`; raises `NotInSpaceError` for a depth or layer that the space lacks."""
-        if card.num_layers not in self.space.choices.layers:
-            raise NotInSpaceError(f"space {self.space.name} has no cards of {card.num_layers} layers")
-        for j, layer in enumerate(card.layers):
-            if layer not in self._rows:
-                raise NotInSpaceError(f"space {self.space.name} has no layer like layer {j + 1}, {layer.label}")
+        check_layers(self.space, card, self._rows)
         quarters = _shares(card.num_layers) @ np.stack([self._rows[layer] for layer in card.layers])
         depth = _between(card.num_layers, self.space.choices.layers)
         parameters = (np.log(card.parameters) - self._mean) / self._deviation
