@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
 from heapq import nsmallest
 
@@ -15,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import NotInSpaceError, OptionError, shown
 from flexnas_bench.layer import EncoderLayer
-from flexnas_bench.space import DesignSpace
+from flexnas_bench.space import DesignSpace, climb
 
 #: Spaces up to this size have a matrix of all their vectors.
 MATRIX_LIMIT = 100_000
 _TYPICAL = 10_000
-_STARTS, _BEAM, _ALIKE = 1_000, 32, 2
+_STARTS, _BEAM = 1_000, 32
 Vectors = NDArray[np.float32]
 
 
@@ -60,11 +59,30 @@ class Embedding(ABC):
         matrix.flags.writeable = False
         return matrix
 
-    @property
+    @cached_property
     def features(self) -> Vectors:
-        """The matrix as a network likes it: centred, and divided by one number, so that distances keep their ratios."""
-        centred: Vectors = self.matrix - self.matrix.mean(axis=0)
-        return centred / max(float(centred.std()), 1e-12)
+        """The matrix as a model likes it, see `features_of`; read-only."""
+        features = self._standardised(self.matrix)
+        features.flags.writeable = False
+        return features
+
+    def features_of(self, cards: Sequence[ModelCard]) -> Vectors:
+        """Vectors as a model likes them, shape `(len(cards), dim)`: centred, and divided by one number for all.
+
+        So distances keep their ratios. Centre and number are those of the matrix, or, in a space too large to have one,
+        of 1,000 cards drawn from it. Raises `NotInSpaceError` as `vectors` does.
+        """
+        return self._standardised(self.vectors(cards))
+
+    def _standardised(self, vectors: Vectors) -> Vectors:
+        centre, scale = self._centre_and_scale
+        return (vectors - centre) / scale
+
+    @cached_property
+    def _centre_and_scale(self) -> tuple[Vectors, np.float32]:
+        typical = self.matrix if self.space.size <= MATRIX_LIMIT else self._starts[1]
+        centre: Vectors = typical.mean(axis=0)
+        return centre, np.float32(max(float((typical - centre).std()), 1e-12))
 
     @property
     def dim(self) -> int:
@@ -102,16 +120,15 @@ class Embedding(ABC):
 
     def _climb(self, point: Vectors, k: int) -> NDArray[np.intp]:
         """The nearest that are found when the neighbours of the nearest so far are looked at, until none is new."""
+
+        def nearness(cards: Sequence[ModelCard]) -> NDArray[np.floating]:
+            near: NDArray[np.floating] = -np.linalg.norm(self.vectors(cards) - point, axis=1)
+            return near
+
         cards, vectors = self._starts
-        found = dict(zip(cards, np.linalg.norm(vectors - point, axis=1).tolist(), strict=True))
-        expanded: set[ModelCard] = set()
-        while new := [card for card in _best(found, max(k, _BEAM)) if card not in expanded]:
-            expanded.update(new)
-            ahead = list(dict.fromkeys(n for card in new for n in self.space.neighbors(card) if n not in found))
-            if ahead:
-                distances = np.linalg.norm(self.vectors(ahead) - point, axis=1)
-                found.update(zip(ahead, distances.tolist(), strict=True))
-        ranked = nsmallest(k, ((distance, self.space.index(card)) for card, distance in found.items()))
+        order = np.argsort(np.linalg.norm(vectors - point, axis=1), kind="stable")
+        found = climb(self.space, [cards[i] for i in order[: max(k, _BEAM)]], nearness, max(k, _BEAM))
+        ranked = nsmallest(k, ((-near, self.space.index(card)) for card, near in found.items()))
         return np.array([index for _, index in ranked], dtype=np.intp)
 
     @cached_property
@@ -140,16 +157,3 @@ def check_layers(space: DesignSpace, card: ModelCard, layers: Container[EncoderL
     for j, layer in enumerate(card.layers):
         if layer not in layers:
             raise NotInSpaceError(f"space {space.name} has no layer like layer {j + 1}, {layer.label}")
-
-
-def _best(scores: Mapping[ModelCard, float], n: int) -> list[ModelCard]:
-    """The `n` cards of the lowest scores, but of each score no more than two, lest many cards of one vector fill it."""
-    alike: Counter[float] = Counter()
-    best: list[ModelCard] = []
-    for card in sorted(scores, key=scores.__getitem__):
-        alike[score := round(scores[card], 3)] += 1
-        if alike[score] <= _ALIKE:
-            best.append(card)
-        if len(best) == n:
-            break
-    return best

@@ -5,21 +5,25 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding.base import Embedding
+from flexnas_bench.embedding.base import MATRIX_LIMIT, Embedding, Vectors
 from flexnas_bench.embedding.loading import check_embedding, load_embedding
 from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import OptionError, ProposalError, SpaceExhaustedError, shown
 from flexnas_bench.named import PAPER12
-from flexnas_bench.space import DesignSpace
+from flexnas_bench.space import DesignSpace, climb
 
 #: Cards that an optimizer draws before it proposes, unless told otherwise.
 INITIAL = 10
 _INITIAL_STREAM = 2**32 - 1  # keeps the draw of the initial cards apart from the streams of the steps
+_STARTS, _BEAM = 1_000, 10
+#: Scores points as rows of features; higher is better.
+Score = Callable[[Vectors], NDArray[np.floating]]
 
 
 class Optimizer(ABC):
@@ -31,9 +35,9 @@ class Optimizer(ABC):
        that an evaluation failed. Cards that were never asked for may be told too.
 
     A subclass writes `propose` and may override `observe`. What `propose` returns may depend on the space, on
-    the seed and on what was told, and on nothing else: then telling a history again restores the state, which is
-    how an interrupted search resumes. Random numbers come from the generator it is handed, which is made afresh
-    from the seed and the number of cards seen.
+    the seed, on what was told and on what is pending, and on nothing else: then telling a history again restores the
+    state, which is how an interrupted search resumes. Random numbers come from the generator it is handed, which is
+    made afresh from the seed and the number of cards seen.
 
     Args:
         space: the design space to search.
@@ -60,7 +64,8 @@ class Optimizer(ABC):
         self.indices: list[int] = []  # of the cards told, in that order
         self.values: list[float] = []
         self._embedding = embedding
-        self._seen: dict[int, None] = {}  # asked or told, in order
+        self._seen: dict[int, bool] = {}  # asked or told, in order; whether told
+        self._seen_cards: set[ModelCard] = set()
         self._initial = self._initial_indices(INITIAL if initial is None else initial)
 
     @abstractmethod
@@ -83,14 +88,22 @@ class Optimizer(ABC):
         if n > self.space.size - len(self._seen):
             left = self.space.size - len(self._seen)
             raise SpaceExhaustedError(f"asked for {n} cards, but {left} of space {self.space.name} are left")
-        asked: list[int] = []
-        while len(asked) < n:
+        cards: list[ModelCard] = []
+        while len(cards) < n:
             waiting = [i for i in self._initial if i not in self._seen]
             rng = np.random.default_rng([self.seed, len(self._seen)])
-            chosen = waiting[: n - len(asked)] or self._checked(self.propose(n - len(asked), rng), n - len(asked))
-            self._seen.update(dict.fromkeys(chosen))
-            asked += chosen
-        return [self.space[i] for i in asked]
+            more = n - len(cards)
+            chosen = waiting[:more] or self._checked(self.propose(more, rng), more)
+            asked = [self.space[i] for i in chosen]
+            self.mark_pending(asked)
+            cards += asked
+        return cards
+
+    def mark_pending(self, cards: Sequence[ModelCard]) -> None:
+        """Says that cards are being evaluated, as `ask` does of those that it hands out; raises `NotInSpaceError`."""
+        for i, card in [(self.space.index(card), card) for card in cards]:
+            self._seen.setdefault(i, False)
+            self._seen_cards.add(card)
 
     def _checked(self, chosen: Sequence[int], n: int) -> list[int]:
         """What `propose` returned, if it kept to its contract."""
@@ -117,8 +130,9 @@ class Optimizer(ABC):
             raise OptionError(f"told {len(values)} values for {len(cards)} cards")
         if any(math.isinf(value) for value in values):
             raise OptionError("a value is infinite; NaN says that an evaluation failed")
+        self.mark_pending(cards)
         for i, value in [(self.space.index(card), float(value)) for card, value in zip(cards, values, strict=True)]:
-            self._seen[i] = None
+            self._seen[i] = True
             self.indices.append(i)
             self.values.append(value)
             self.observe(i, value)
@@ -132,6 +146,11 @@ class Optimizer(ABC):
     def seen(self) -> frozenset[int]:
         """Indices of all cards asked or told."""
         return frozenset(self._seen)
+
+    @property
+    def pending(self) -> list[int]:
+        """Indices of the cards asked and not yet told, in the order of asking."""
+        return [i for i, told in self._seen.items() if not told]
 
     @property
     def embedding(self) -> Embedding:
@@ -162,6 +181,41 @@ class Optimizer(ABC):
             if i not in self._seen:
                 drawn[i] = None
         return list(drawn)
+
+    def nearest_unseen(self, card: ModelCard, rng: np.random.Generator) -> int:
+        """Index of an unseen card that differs from one in as few decisions as any, drawn among equals.
+
+        Args:
+            card: any card, but in a space of products one of its own (see `DesignSpace.nearest`).
+            rng: draws.
+        """
+        return self.space.index(self.space.nearest(card, self._seen_cards, rng))
+
+    def highest_unseen(self, score: Score, n: int, rng: np.random.Generator) -> list[int]:
+        """Indices of the `n` unseen cards of the highest scores, the highest first, drawn among equals.
+
+        In a space of more than 100,000 cards these are the best that local search over neighbours finds, from the best
+        of 1,000 random cards and of the cards told.
+
+        Args:
+            score: of features `(m, d)` (see `Embedding.features_of`), an array `(m,)`.
+            n: how many; fewer if no more are left, or were looked at.
+            rng: draws.
+        """
+        if self.space.size <= MATRIX_LIMIT:
+            free = rng.permutation(self.unseen())
+            ranked = np.argsort(-score(self.embedding.features[free]), kind="stable")
+            return [int(i) for i in free[ranked[:n]]]
+        starts = [*self._best_told(), *(self.space[self.space.sample_index(rng)] for _ in range(_STARTS))]
+        first = score(self.embedding.features_of(starts))
+        starts = [starts[i] for i in np.argsort(-first, kind="stable")[:_BEAM]]
+        found = climb(self.space, starts, lambda cards: score(self.embedding.features_of(cards)), _BEAM)
+        best = [card for card in sorted(found, key=found.__getitem__, reverse=True) if card not in self._seen_cards]
+        return [self.space.index(card) for card in best[:n]]
+
+    def _best_told(self) -> list[ModelCard]:
+        ranked = sorted(self.succeeded, key=self.values.__getitem__, reverse=True)
+        return [self.space[self.indices[i]] for i in ranked[:_BEAM]]
 
     def _initial_indices(self, initial: Sequence[ModelCard] | int | str) -> list[int]:
         if isinstance(initial, str) and initial == "paper12":

@@ -6,6 +6,7 @@ import operator
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import InvalidSpaceError, NotInSpaceError, OptionError, SpaceIndexError, shown
 from flexnas_bench.space.choices import Choices
+from flexnas_bench.space.decisions import Decisions
 
 #: Spaces up to this size can be looked at card by card.
 SUBSET_LIMIT = 1_000_000
@@ -107,16 +109,24 @@ class DesignSpace(ABC):
         """16 hex digits of what the space consists of, whatever its name."""
 
     @abstractmethod
-    def nearest(self, card: ModelCard, excluded: Container[ModelCard] = ()) -> ModelCard:
-        """The card of the space that differs from one in the fewest decisions, of equal ones the first.
+    def nearest(
+        self, card: ModelCard, excluded: Container[ModelCard] = (), rng: np.random.Generator | None = None
+    ) -> ModelCard:
+        """The card of the space that differs from one in the fewest decisions.
 
         Args:
-            card: any card.
+            card: any card, but in a space of products one of its own.
             excluded: cards that will not do.
+            rng: draws one of equally near cards; `None` takes the first.
 
         Raises:
             NotInSpaceError: there is none.
         """
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What is decided for a card, one by one; in a listed space not all that can be decided is a card of it."""
+        return Decisions(self.choices)
 
     @abstractmethod
     def _moves(self, card: ModelCard) -> Iterator[list[ModelCard]]:

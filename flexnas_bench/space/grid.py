@@ -85,12 +85,21 @@ class GridSpace(DesignSpace):
             raise InvalidSpaceError(f"space {self.name} has no finer one")
         return GridSpace(f"{self.name}-finer", replace(self.choices, layers_per_stack=repeat // 2))
 
-    def nearest(self, card: ModelCard, excluded: Container[ModelCard] = ()) -> ModelCard:
-        """The card itself where it is in the space; raises `NotInSpaceError` otherwise."""
+    def nearest(
+        self, card: ModelCard, excluded: Container[ModelCard] = (), rng: np.random.Generator | None = None
+    ) -> ModelCard:
+        """The card itself, or one of its neighbours, or one of theirs, and so on; it must be in the space."""
         self.index(card)
-        if card in excluded:
-            raise NotInSpaceError(f"card {card.hash[:12]}... of space {self.name} is taken already")
-        return card
+        ring, reached = [card], {card}
+        while ring:
+            free = [other for other in ring if other not in excluded]
+            if free:
+                return free[int(rng.integers(len(free)))] if rng else free[0]
+            ring = [
+                other for other in dict.fromkeys(n for one in ring for n in self.neighbors(one)) if other not in reached
+            ]
+            reached.update(ring)
+        raise NotInSpaceError(f"all {self.size:,} cards of space {self.name} are taken already")
 
     def crossover(self, a: ModelCard, b: ModelCard, rng: np.random.Generator) -> ModelCard:
         """A child, uniform over the products of what the parents have at each depth (B.3)."""

@@ -51,9 +51,12 @@ class ListSpace(DesignSpace):
         """An index drawn uniformly."""
         return int(rng.integers(self.size))
 
-    def nearest(self, card: ModelCard, excluded: Container[ModelCard] = ()) -> ModelCard:
-        """The listed card that differs in the fewest decisions, of equal ones the first."""
-        order: list[int] = np.argsort(self._differences(card), kind="stable").tolist()
+    def nearest(
+        self, card: ModelCard, excluded: Container[ModelCard] = (), rng: np.random.Generator | None = None
+    ) -> ModelCard:
+        """The listed card that differs in the fewest decisions, of equal ones the first or one drawn."""
+        shuffled = np.arange(self.size) if rng is None else rng.permutation(self.size)
+        order: list[int] = shuffled[np.argsort(self._differences(card)[shuffled], kind="stable")].tolist()
         found = next((self._cards[i] for i in order if self._cards[i] not in excluded), None)
         if found is None:
             raise NotInSpaceError(f"all {self.size} cards of space {self.name} are taken already")
