@@ -53,7 +53,7 @@ def main() -> None:
     bench = load_benchmark()
     best = bench.best()
     draw_trajectories(
-        frame,
+        {name: best_so_far(frame, name) for name in OPTIMIZERS},
         ROOT / "docs" / "pool_glue8.png",
         title="Searching 491 really trained encoders",
         ylabel="best glue8 so far (points)",
@@ -61,7 +61,7 @@ def main() -> None:
         optimum=best.value,
     )
     columns = [interval(best_so_far(frame, name)) for name in OPTIMIZERS]
-    difference = interval(paired_difference(frame, "boshnas", "random"), sign="+")
+    difference = interval(paired_difference(*(best_so_far(frame, name) for name in ("boshnas", "random"))), sign="+")
     print("| evaluations | " + " | ".join(OPTIMIZERS) + " | boshnas less random, paired |")
     print("|---:|" + "---|" * (len(OPTIMIZERS) + 1))
     for row in zip(STEPS, *columns, difference, strict=True):

@@ -38,9 +38,9 @@ def measure(points: int) -> tuple[float, float, float]:
         (mean + 0.5 * deviation).argmax()
 
     with reproducible(0):
-        surrogate = optimizer.fit(optimizer.succeeded)
-        fit = median_seconds(lambda: optimizer.fit(optimizer.succeeded))
-        gobi = median_seconds(lambda: optimizer.gobi(surrogate))
+        surrogate = optimizer.fit()
+        fit = median_seconds(optimizer.fit)
+        gobi = median_seconds(lambda: optimizer.gobi(surrogate, optimizer.k1))
     with threadpool_limits(1):
         return fit, gobi, median_seconds(peer)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flexnas_bench.benchmark import Benchmark as Benchmark
     from flexnas_bench.benchmark import Result as Result
-    from flexnas_bench.benchmark import load_benchmark as load_benchmark
     from flexnas_bench.card import ModelCard as ModelCard
     from flexnas_bench.distance.alignment import alignment_distance as alignment_distance
     from flexnas_bench.distance.ged import ged as ged
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from flexnas_bench.errors import TableCorruptError as TableCorruptError
     from flexnas_bench.errors import WorkerDiedError as WorkerDiedError
     from flexnas_bench.layer import EncoderLayer as EncoderLayer
+    from flexnas_bench.loading import load_benchmark as load_benchmark
     from flexnas_bench.optimizers.base import Optimizer as Optimizer
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
     from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from flexnas_bench.store import Store as Store
 
 _NAMES = {
-    "benchmark": ("Benchmark", "Result", "load_benchmark"),
+    "benchmark": ("Benchmark", "Result"),
     "card": ("ModelCard",),
     "embedding.base": ("Embedding",),
     "embedding.loading": ("load_embedding",),
@@ -77,6 +77,7 @@ _NAMES = {
         "WorkerDiedError",
     ),
     "layer": ("EncoderLayer",),
+    "loading": ("load_benchmark",),
     "optimizers.base": ("Optimizer",),
     "optimizers.registry": ("make_optimizer", "optimizer_names"),
     "published.figures": ("load_published",),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,28 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flexnas_bench.card import ModelCard, is_hash
-from flexnas_bench.errors import InvalidCardError, NotMeasuredError, OptionError, shown
+from flexnas_bench.errors import InvalidCardError, NotInSpaceError, NotMeasuredError, OptionError, shown
 from flexnas_bench.named import NAMED_CARDS
-from flexnas_bench.protocols import PROTOCOLS, SOURCES, expand_protocols
-from flexnas_bench.records import mean_rows
 from flexnas_bench.results import (
-    ARCHITECTURES,
     DEFAULT_PROTOCOL,
     GLUE8,
+    METRICS,
     ORIGINS,
-    RESULTS,
-    RUNS_TRAINED,
+    PREDICTED,
     SCRATCH,
     training_cost_seconds,
 )
-from flexnas_bench.storage import read_shipped, read_shipped_toml
-from flexnas_bench.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Kinds of answer this version can give.
-KINDS = ("table", "auto")
+    from flexnas_bench.surrogate import Surrogate
+
+#: Kinds of answer.
+KINDS = ("table", "surrogate", "auto")
 Card = ModelCard | Mapping[str, Any] | str
 
 
@@ -45,16 +41,18 @@ class Result:
 
     Attributes:
         value: score in points x100 (higher is better), the mean where several trainings count.
-        std: sample standard deviation over those trainings, NaN for a single one.
-        n: number of trainings behind the value.
+        std: sample standard deviation over those trainings, NaN for a single one; of a prediction, the standard
+            deviation of what one training would score.
+        n: number of trainings behind the value, 0 for a prediction.
         task: task asked, and `metric` what was measured on it.
         protocol: training recipe.
         init: `"scratch"`, or the hash of the card whose weights were transferred.
         origin: `"published"`, `"measured"` or `"predicted"`.
         cost_seconds: mean seconds of one training, pre-training plus fine-tuning (see
             `results.training_cost_seconds`); NaN where nothing is known.
-        cost_assumed: whether a fine-tuning time in it is assumed, by the paper's Figure 7.
-        source: key into `Benchmark.sources`; several, parted by commas, where the trainings have several.
+        cost_assumed: whether a fine-tuning time in it is assumed, by the paper's Figure 7, or all of it predicted.
+        source: key into `Benchmark.sources`; several, parted by commas, where the trainings have several; of a
+            prediction, those of the scores that it follows from.
         card_hash: hash of the card asked.
     """
 
@@ -119,6 +117,7 @@ class Benchmark:
         self._means: dict[tuple[str, str, str], dict[str, float]] = {}
         self._answers: dict[tuple[str, str, str, str], Result] = {}
         self._scores: dict[str, dict[_Setting, _Replicates]] = {}
+        self._surrogates: dict[tuple[str, str], Surrogate] = {}
         for row in scores:
             cost = training_cost_seconds(row["pretrain_seconds"], row["finetune_seconds"], row["init"])
             setting = _Setting(row["task"], row["protocol"], row["init"], row["origin"])
@@ -146,32 +145,99 @@ class Benchmark:
             card: a `ModelCard`, its dictionary, its JSON, its hash, or its name (see `ModelCard.named`).
             task: one of `tasks`.
             protocol: one of `protocols`; `None` is the default one.
-            kind: `"table"`, a trained model's score; `"auto"`, the same while no surrogate is shipped.
+            kind: `"table"`, a trained model's score; `"surrogate"`, a predicted one (see `surrogate`); `"auto"`, a
+                trained model's where there is one, otherwise a predicted one.
             replicate: number of one training, from 0; `None` averages over all.
-            seed: of a run drawn from a surrogate; refused while none is shipped.
+            seed: of a run drawn from the surrogate, in place of the predicted mean.
             init: `"scratch"`, or a donor's hash for weights transferred from it.
 
         Raises:
             NotMeasuredError: no such score; the text says what there is for this card.
             InvalidCardError: the card is malformed.
-            OptionError: no such task, protocol or kind exists at all.
+            OptionError: no such task, protocol or kind exists at all, or a setting that does not go with the kind.
         """
-        digest = self._digest(card)
         if kind not in KINDS:
-            raise OptionError(f"unknown kind {kind!r}; this version answers {', '.join(KINDS)}")
-        if seed is not None:
-            raise OptionError("seed draws a run from a surrogate, and this version ships none")
+            raise OptionError(f"unknown kind {shown(kind)}; there are {', '.join(KINDS)}")
+        if seed is not None and kind != "surrogate":
+            raise OptionError(f"seed draws a run from the surrogate; kind {kind} has none to draw")
+        if kind == "surrogate":
+            if replicate is not None or init != SCRATCH:
+                raise OptionError("kind surrogate predicts trainings from scratch, and has no replicates")
+            return self._predicted(card, task, protocol or DEFAULT_PROTOCOL, seed)
+        digest = self._digest(card)
         protocol = protocol or DEFAULT_PROTOCOL
         question = (digest, task, protocol, init)
         if replicate is None and question in self._answers:
             return self._answers[question]
         setting, scores = _preferred(self._scores.get(digest, {}), task, protocol, init)
         if not scores:
-            raise self._nothing_for(digest, task, protocol, init)
+            nothing = self._nothing_for(digest, task, protocol, init)
+            if kind != "auto" or init != SCRATCH or replicate is not None or not isinstance(nothing, NotMeasuredError):
+                raise nothing
+            try:
+                return self._predicted(card, task, protocol, None)
+            except NotMeasuredError:
+                raise nothing from None
         if replicate is not None:
             return _summarise(_one_replicate(scores, replicate, digest), setting, digest)
         self._answers[question] = _summarise(scores, setting, digest)
         return self._answers[question]
+
+    def surrogate(self, task: str = GLUE8, protocol: str | None = None) -> Surrogate:
+        """The model that predicts scores of a task, fitted to all cards that have one from scratch; kept.
+
+        Raises:
+            NotMeasuredError: fewer than 100 cards of G3 have a score.
+            OptionError: no such task or protocol exists at all.
+        """
+        protocol = protocol or DEFAULT_PROTOCOL
+        if (task, protocol) not in self._surrogates:
+            from flexnas_bench.surrogate import Surrogate
+
+            answers = [self.query(digest, task, protocol) for digest in self._values(task, protocol, SCRATCH)]
+            variances = [answer.std**2 for answer in answers if not math.isnan(answer.std)]
+            self._surrogates[task, protocol] = Surrogate(
+                [self.card(answer.card_hash) for answer in answers],
+                [answer.value for answer in answers],
+                [answer.cost_seconds for answer in answers],
+                math.sqrt(fmean(variances)) if variances else math.nan,
+                ", ".join(dict.fromkeys(answer.source for answer in answers)),
+            )
+        return self._surrogates[task, protocol]
+
+    def _predicted(self, card: Card, task: str, protocol: str, seed: int | None) -> Result:
+        """What the surrogate says of a card."""
+        surrogate = self.surrogate(task, protocol)
+        model = self._card_of(card)
+        try:
+            (mean,), (std,) = surrogate.predict([model])
+        except NotInSpaceError as error:
+            raise NotMeasuredError(f"card {model.hash[:12]}... has no predicted {task}: {error}") from error
+        return Result(
+            value=float(mean) if seed is None else surrogate.draw(model, seed),
+            std=float(std),
+            n=0,
+            task=task,
+            metric=METRICS.get(task, task),
+            protocol=protocol,
+            init=SCRATCH,
+            origin=PREDICTED,
+            cost_seconds=surrogate.cost_seconds(model),
+            cost_assumed=True,
+            source=surrogate.source,
+            card_hash=model.hash,
+        )
+
+    def _card_of(self, card: Card) -> ModelCard:
+        """The card, however it is given; raises `InvalidCardError`, or `NotMeasuredError` for an unknown hash."""
+        if isinstance(card, ModelCard):
+            return card
+        if isinstance(card, Mapping):
+            return ModelCard.from_dict(card)
+        text = card.strip()
+        if text.startswith("{"):
+            return ModelCard.from_json(text)
+        return ModelCard.named(text) if text.lower() in NAMED_CARDS else self.card(self._digest(text))
 
     def _digest(self, card: Card) -> str:
         """The hash of a card, however it is given; raises `InvalidCardError` for what is none."""
@@ -184,6 +250,7 @@ class Benchmark:
     ) -> NDArray[np.float64]:
         """The values that `query` has for many cards or hashes, shape `(N,)`, NaN where there is none.
 
+        >>> from flexnas_bench import load_benchmark
         >>> bench = load_benchmark()
         >>> bench.query_many([bench.best().card_hash, "0" * 64]).round(2)
         array([75.13,   nan])
@@ -206,6 +273,7 @@ class Benchmark:
     def trajectory(self, card: Card, task: str = GLUE8, curve: str | None = None) -> pd.DataFrame:
         """A learning curve: the score of a card at every checkpoint of its pre-training, by step count.
 
+        >>> from flexnas_bench import load_benchmark
         >>> bench = load_benchmark()
         >>> some = next(bench.hashes("rte", "electra-owt-1m-step-0k"))
         >>> bench.trajectory(some, "rte")[["pretrain_steps", "value"]].iloc[-1].tolist()
@@ -338,69 +406,6 @@ class Benchmark:
             f"card {digest[:12]}... has no {task} under protocol {protocol}, init {init}; "
             f"the tables have {self.known(digest)}"
         )
-
-
-def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> Benchmark:
-    """The benchmark over the shipped tables, and over a user's own results as they are now.
-
-    >>> load_benchmark("flexibert").best("glue8").n
-    1
-
-    Args:
-        name: `flexibert`.
-        store: folder of a `Store`; its scores lie over the shipped ones.
-
-    Raises:
-        OptionError: for another name, or a store that describes a shipped protocol or source otherwise.
-        RunMismatchError: there is no store in the folder.
-        TableCorruptError: a shipped table, or a part of the store, is not what was written.
-    """
-    if str(name).lower() != "flexibert":
-        raise OptionError(f"unknown benchmark {shown(name)}; there is flexibert")
-    shipped = _shipped()
-    if store is None:
-        return shipped
-    own = Store(store)
-    rows = own.rows()
-    cards = {row["hash"]: row["card"] for row in rows}
-    return Benchmark(
-        [*_shipped_scores(), *rows, *mean_rows(rows)],
-        lambda: _shipped_cards() | cards,
-        _described(shipped.protocols, own, PROTOCOLS, {row["protocol"] for row in rows}),
-        _described(shipped.sources, own, SOURCES, {row["source"] for row in rows}),
-    )
-
-
-@cache
-def _shipped() -> Benchmark:
-    protocols, sources = expand_protocols(read_shipped_toml(PROTOCOLS)), read_shipped_toml(SOURCES)
-    return Benchmark(_shipped_scores(), _shipped_cards, protocols, sources)
-
-
-@cache
-def _shipped_scores() -> list[dict[str, Any]]:
-    trainings = {row["run_id"]: row for row in read_shipped("runs_trained.parquet", RUNS_TRAINED).to_pylist()}
-    return [trainings[row["run_id"]] | row for row in read_shipped("results.parquet", RESULTS).to_pylist()]
-
-
-@cache
-def _shipped_cards() -> dict[str, str]:
-    table = read_shipped("architectures.parquet", ARCHITECTURES)
-    return dict(zip(table["hash"].to_pylist(), table["card"].to_pylist(), strict=True))
-
-
-def _described(shipped: dict[str, Any], store: Store, file: str, used: set[str]) -> dict[str, Any]:
-    """What the shipped file and the store's own say, and of the other names that they are not described."""
-    own = store.described(file)
-    for name in own.keys() & shipped.keys():
-        if own[name] != shipped[name]:
-            raise OptionError(f"{store.folder / file} describes {name} otherwise than flexnas-bench; take another name")
-    described = dict(shipped)
-    for name in sorted((used | own.keys()) - shipped.keys()):
-        missing = f"not described; an entry [{name}] in {store.folder / file} would"
-        unknown = {"summary": missing, "citation": missing, "licence": "not stated"}
-        described[name] = unknown | own.get(name, {})
-    return described
 
 
 def _hash_of(card: Mapping[str, Any] | str) -> str:

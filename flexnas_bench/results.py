@@ -26,6 +26,8 @@ SCRATCH = "scratch"
 DEFAULT_PROTOCOL = "electra-owt-100k"
 #: Origins of a trained model's score, in the order in which they are asked: one's own come first.
 ORIGINS = ("measured", "published")
+#: Origin of a score that no model was trained for.
+PREDICTED = "predicted"
 
 #: The paper's Figure 7, GPU-hours: fine-tuning alone, and pre-training with fine-tuning. Their ratio stands in
 #: where a training's fine-tuning time is not known.
@@ -74,3 +76,8 @@ def training_cost_seconds(pretrain_seconds: float | None, finetune_seconds: floa
         finetune_seconds = pretrain_seconds * FINETUNE_HOURS / (TRAINING_HOURS - FINETUNE_HOURS)
     spent = [finetune_seconds] if init != SCRATCH else [pretrain_seconds, finetune_seconds]
     return math.nan if None in spent else math.fsum(seconds for seconds in spent if seconds is not None)
+
+
+def transfer_cost_seconds(cost_seconds: float) -> float:
+    """What a training costs when weights are transferred: the fine-tuning, a part of it by the paper's ratio."""
+    return cost_seconds * FINETUNE_HOURS / TRAINING_HOURS

@@ -97,8 +97,8 @@ def test_another_protocol_init_or_kind_is_never_answered_silently():
     assert bench.query(TINY, init=MINI.hash).value == 70.0
     with pytest.raises(NotMeasuredError, match="no scores"):
         bench.query(MINI)
-    with pytest.raises(OptionError, match="unknown kind 'surrogate'"):
-        bench.query(TINY, kind="surrogate")
+    with pytest.raises(OptionError, match="unknown kind 'guess'"):
+        bench.query(TINY, kind="guess")
 
 
 def test_origins_are_never_averaged_and_ones_own_come_first():

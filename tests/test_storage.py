@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flexnas_bench import TableCorruptError, benchmark, storage
-from flexnas_bench.benchmark import load_benchmark
+from flexnas_bench import TableCorruptError, loading, storage
+from flexnas_bench.loading import load_benchmark
 from flexnas_bench.results import RESULTS
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
@@ -20,7 +20,7 @@ def shipped(tmp_path, monkeypatch):
             (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(storage, "data_folder", lambda: tmp_path)
     caches = [storage.shipped_path, storage._checksums]
-    caches += [benchmark._shipped, benchmark._shipped_scores, benchmark._shipped_cards]
+    caches += [loading._shipped, loading._shipped_scores, loading._shipped_cards]
     for cached in caches:
         cached.cache_clear()
     yield tmp_path

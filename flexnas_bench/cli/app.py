@@ -11,6 +11,7 @@ import typer
 
 from flexnas_bench.cli import INTERRUPTED
 from flexnas_bench.cli.checking import compact, verify
+from flexnas_bench.cli.compare import compare
 from flexnas_bench.cli.distances import embed, ged
 from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.info import info
@@ -49,6 +50,7 @@ def _group(
 
 for _command, _example in (
     (run, "run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs 2"),
+    (compare, "compare runs/boshnas-pool-glue8 runs/random-pool-glue8 --out figures"),
     (query, "query f84bf6d1b795426eb0d3abadad817b2b8ba621fb9e1e1c7297c1e02eb7268fc7 --task rte"),
     (info, "info flexibert-mini --graph flexibert-mini.svg"),
     (optimizers, "optimizers"),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from flexnas_bench.benchmark import load_benchmark
 from flexnas_bench.cli.lookup import find_card
 from flexnas_bench.cli.output import Json, print_json, progress_bars, say
 from flexnas_bench.distance.alignment import alignment_distance
@@ -23,6 +22,7 @@ from flexnas_bench.distance.pairs import SECONDS, Matrix, ged_bounds
 from flexnas_bench.embedding.base import Vectors
 from flexnas_bench.embedding.transformer2vec import DISTANCES, Transformer2vec, write_vectors
 from flexnas_bench.errors import NotInSpaceError, OptionError, shown
+from flexnas_bench.loading import load_benchmark
 from flexnas_bench.processes import Progress
 from flexnas_bench.results import GLUE8
 from flexnas_bench.space import DesignSpace, load_space

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from flexnas_bench.benchmark import Benchmark, Result, load_benchmark
+from flexnas_bench.benchmark import Benchmark, Result
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.lookup import find_card
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import NotMeasuredError, OptionError
+from flexnas_bench.loading import load_benchmark
 from flexnas_bench.named import NAMED_CARDS
 from flexnas_bench.published.figures import FIGURES
 from flexnas_bench.space import SPACE_NAMES, load_space

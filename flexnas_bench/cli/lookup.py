@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flexnas_bench.benchmark import Benchmark, load_benchmark
+from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import OptionError
+from flexnas_bench.loading import load_benchmark
 from flexnas_bench.results import COST_ASSUMPTION, DEFAULT_PROTOCOL, GLUE8, SCRATCH
 
 CardArgument = Annotated[

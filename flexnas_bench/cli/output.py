@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from flexnas_bench.benchmark import Result
-from flexnas_bench.results import SCRATCH
+from flexnas_bench.results import PREDICTED, SCRATCH
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StoreOption = Annotated[
@@ -80,6 +80,8 @@ def to_json(value: Any) -> str:
 def describe(result: Result) -> str:
     """A score with its spread, origin and protocol, on one line."""
     trainings = f"mean of {result.n} trainings, sd {result.std:.2f}" if result.n > 1 else "1 training"
+    if result.origin == PREDICTED:
+        trainings = f"of no training, sd {result.std:.2f}"
     start = "" if result.init == SCRATCH else f", init {result.init}"
     return f"{result.task} {result.value:.2f} ({result.metric}, {trainings}), {result.origin}, {result.protocol}{start}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
 from textwrap import fill
@@ -12,29 +13,36 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from flexnas_bench.figures.saving import save_figure
-from flexnas_bench.searching.analysis import best_so_far, estimate
+from flexnas_bench.searching.analysis import estimate
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")  # Okabe and Ito
 
 
 def draw_trajectories(
-    frame: pd.DataFrame, path: Path, *, title: str, ylabel: str, note: str, optimum: float | None = None
+    tables: Mapping[str, pd.DataFrame],
+    path: Path,
+    *,
+    title: str,
+    ylabel: str,
+    note: str,
+    xlabel: str = "evaluations",
+    optimum: float | None = None,
 ) -> None:
-    """Draws runs of one or more optimizers into a picture: raw runs thin, means thick, 90 % intervals shaded.
+    """Draws runs of one or more methods into a picture: raw runs thin, means thick, 90 % intervals shaded.
 
     The axis begins under the worst run after a sixth of the evaluations; what lies lower, at the start, is cut off.
 
     Args:
-        frame: runs, as `Run.frame`.
+        tables: by the name of a method a row a seed and a column a step, or a point in time, as of `best_so_far`.
         path: the picture, written all or nothing.
         title: above the picture.
         ylabel: what the score is.
         note: below the picture: origin and source of the scores.
+        xlabel: what the columns are.
         optimum: best score of the space, as a dashed line.
     """
     figure = Figure(figsize=(7.2, 4.5), dpi=160, layout="constrained")
     axes = figure.add_subplot()
-    tables = {name: best_so_far(frame, name) for name in sorted(frame["optimizer"].unique())}
     for (name, best), colour in zip(tables.items(), cycle(_COLOURS)):
         _draw_one(axes, best, name, colour)
     bottom = min(best.iloc[:, len(best.columns) // 6].min() for best in tables.values())
@@ -44,7 +52,7 @@ def draw_trajectories(
         axes.axhline(optimum, color="0.35", linestyle="--", linewidth=1)
         label = f"best of the space: {optimum:.2f}"
         axes.text(0.005, optimum, label, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8, color="0.35")
-    axes.set(title=title, xlabel="evaluations", ylabel=ylabel)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.margins(x=0.01)
     axes.spines[["top", "right"]].set_visible(False)

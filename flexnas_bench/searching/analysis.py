@@ -1,13 +1,14 @@
-"""What runs say together: means over seeds with 90 % intervals."""
+"""What runs say together: means over seeds with 90 % intervals, ranks, targets and paired tests."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, rankdata, wilcoxon
 
 CONFIDENCE = 0.90
 _RESAMPLES = 9_999
@@ -61,8 +62,64 @@ def best_so_far(frame: pd.DataFrame, optimizer: str | None = None) -> pd.DataFra
     return frame.pivot(index="seed", columns="step", values="best").sort_index(axis=1).ffill(axis=1)
 
 
-def paired_difference(frame: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """Best so far of `first` less that of `second`, seed by seed, for the seeds and steps that both have."""
-    a, b = (best_so_far(frame, name) for name in (first, second))
-    seeds, steps = a.index.intersection(b.index), a.columns.intersection(b.columns)
-    return a.loc[seeds, steps] - b.loc[seeds, steps]
+def expected_so_far(frame: pd.DataFrame, cards: pd.DataFrame, optimizer: str | None = None) -> pd.DataFrame:
+    """What the card of the best reading so far scores on average, arranged as by `best_so_far`.
+
+    The best of many noisy readings is partly luck; this is what one would get.
+
+    Args:
+        frame: runs, as `Run.frame`.
+        cards: their cards, as `read_cards`.
+        optimizer: as of `best_so_far`.
+    """
+    run = ["optimizer", "seed"]
+    frame = frame.sort_values("step")
+    better = frame["value"].notna() & ~frame.duplicated([*run, "best"])  # otherwise the card is the one before
+    expected = frame["card_hash"].map(cards.set_index("card_hash")["expected"]).where(better)
+    return best_so_far(frame.assign(best=expected.groupby([frame[name] for name in run]).ffill()), optimizer)
+
+
+def best_by_time(frame: pd.DataFrame, hours: NDArray[np.float64], optimizer: str | None = None) -> pd.DataFrame:
+    """Best value at points in simulated time: one row a seed, one column a point; NaN before the first value.
+
+    Args:
+        frame: runs, as `Run.frame`.
+        hours: simulated hours since the start.
+        optimizer: as of `best_so_far`.
+    """
+    if optimizer is not None:
+        frame = frame[frame["optimizer"] == optimizer]
+    rows = {}
+    for seed, run in frame.groupby("seed"):
+        done = np.searchsorted(run["finished_at"] / 3600, hours, side="right")
+        rows[seed] = np.concatenate([[np.nan], run["best"]])[done]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=hours)
+
+
+def paired_difference(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Best so far of one method less that of another, for the seeds and steps that both have."""
+    first, second = first.align(second, join="inner")
+    return first - second
+
+
+def paired_test(difference: NDArray[np.float64]) -> float:
+    """Two-sided p value of Wilcoxon's signed-rank test that differences `(seeds,)` lie about zero."""
+    return float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0
+
+
+def ranks(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The rank of each method at each step among all, seed by seed, 1 being the best; equal ones share the mean.
+
+    Only seeds and steps that all methods have count.
+    """
+    seeds = sorted(set.intersection(*(set(table.index) for table in tables.values())))
+    steps = sorted(set.intersection(*(set(table.columns) for table in tables.values())))
+    stacked = np.stack([table.loc[seeds, steps].to_numpy() for table in tables.values()])
+    found = rankdata(-stacked, axis=0)
+    return {name: pd.DataFrame(found[i], seeds, steps) for i, name in enumerate(tables)}
+
+
+def evaluations_to(best: pd.DataFrame, target: float) -> NDArray[np.float64]:
+    """Evaluations that each seed needed to reach a target, `(seeds,)`; infinite where it never did."""
+    reached = best.to_numpy() >= target
+    return np.where(reached.any(axis=1), best.columns.to_numpy()[reached.argmax(axis=1)], np.inf)

@@ -16,8 +16,8 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 class Budget:
     """A number of evaluations, or simulated seconds of training; the other one is infinite.
 
-    Simulated time is the sum of `cost_seconds`, one evaluation after the other. An evaluation that would end after
-    the budget is not part of the search.
+    Simulated time is that of the workers, each training one card after the other for its `cost_seconds`. An evaluation
+    that would end after the budget is not part of the search.
 
     >>> Budget.read("60"), Budget.read("1.5h").seconds
     (Budget(evaluations=60, seconds=inf), 5400.0)
@@ -41,3 +41,8 @@ class Budget:
                 f"budget: {shown(text)} is neither a number of evaluations, 1 or more, nor a simulated time such as 12h"
             )
         return cls(seconds=float(time[1]) * _UNITS[time[2]]) if time else cls(evaluations=count)
+
+    def share(self, part: float) -> Budget:
+        """The first part of a budget, a fraction of it."""
+        evaluations = self.evaluations if math.isinf(self.evaluations) else round(self.evaluations * part)
+        return Budget(evaluations, self.seconds * part)

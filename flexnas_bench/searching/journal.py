@@ -10,11 +10,14 @@ from flexnas_bench.journal import Journal
 
 _NUMBER = int | float
 _FIELDS: dict[str, type | UnionType] = {
-    "step": int,
-    "index": int,
+    "step": int,  # in the order of asking
+    "level": int,
     "card_hash": str,
+    "card": dict,
     "value": _NUMBER | None,  # null for a failed evaluation
     "cost_seconds": _NUMBER | None,  # null where it is not known
+    "finished_at": _NUMBER | None,
+    "transferred": bool,
     "ask_seconds": _NUMBER,
     "origin": str,
 }

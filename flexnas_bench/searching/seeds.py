@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flexnas_bench.benchmark import load_benchmark
 from flexnas_bench.errors import FlexnasError, OptimizerFailedError, OptionError
+from flexnas_bench.loading import load_benchmark
 from flexnas_bench.processes import finished_tasks
 from flexnas_bench.searching.journal import count_records, journal_path
-from flexnas_bench.searching.runner import collect, prepare
+from flexnas_bench.searching.runner import prepare
 from flexnas_bench.searching.runs import Run
 
 
@@ -45,14 +45,15 @@ def search_seeds(
     """
     if jobs < 1 or not seeds:
         raise OptionError(f"{jobs} jobs and {len(seeds)} seeds; there must be 1 or more of each")
-    prepare(load_benchmark(store=store), **arguments).settings.claim(out)
+    prepared = prepare(load_benchmark(store=store), **arguments)
+    prepared.settings.claim(out)
     runs: dict[int, Run] = {}
     with finished_tasks(_one_seed, [(arguments, store, seed, out) for seed in seeds], jobs) as batches:
         for batch in batches:
             runs.update(batch)
             if progress:
                 progress(sum(count_records(journal_path(out, seed)) for seed in seeds))
-    collect(out)
+    prepared.collect(out)
     return [runs[number] for number in range(len(seeds))]
 
 

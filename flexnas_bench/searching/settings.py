@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
@@ -33,7 +34,12 @@ class SearchSettings:
         space: name of the design space.
         task: task whose score is maximised.
         protocol: training recipe.
+        kind: `"table"`, scores of trained cards, or `"surrogate"`, predicted ones.
+        noisy: whether predictions are drawn as a training would draw them.
         embedding: name of an embedding, for optimizers that use one.
+        workers: simulated workers.
+        overlap: the overlap fraction from which on weights are transferred, `None` if never.
+        budget: of a search of several levels, which share it; `None` if there is one, whose budget may grow.
         initial: how many cards to draw before the optimizer proposes, the name of a starting set, or their hashes.
         options: the optimizer's own options, where they differ from their defaults.
         space_digest: of what the space consists of, so that two of one name are told apart.
@@ -47,6 +53,11 @@ class SearchSettings:
     space: str = "pool"
     task: str = GLUE8
     protocol: str = DEFAULT_PROTOCOL
+    kind: str = "table"
+    noisy: bool = False
+    workers: int = 1
+    overlap: float | None = None
+    budget: str | None = None
     embedding: str = OneHot.name
     initial: int | str | list[str] = INITIAL
     options: dict[str, Any] = field(default_factory=dict)
@@ -60,8 +71,8 @@ class SearchSettings:
     def label(self) -> str:
         """A short name for a folder: what is searched, and a digest of all that is not as usual."""
         digests = {name: getattr(self, name) for name in _DIGESTS}
-        usual = SearchSettings(self.optimizer, self.space, self.task, **digests)
-        name = f"{self.optimizer}-{self.space}-{self.task}".replace(":", "-").replace("/", "-")
+        usual = SearchSettings(self.optimizer, self.space, self.task, kind=self.kind, budget=self.budget, **digests)
+        name = re.sub("[:/,]", "-", f"{self.optimizer}-{self.space}-{self.task}")
         return name if self == usual else f"{name}-{sha256(self._json().encode()).hexdigest()[:8]}"
 
     def claim(self, out: Path) -> None:

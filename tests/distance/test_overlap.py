@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flexnas_bench import ModelCard, biased_overlap, load_space, overlap_fraction
+from flexnas_bench.distance.overlap import Donors
 
 CARDS = st.integers(0, load_space("g2").size - 1).map(load_space("g2").__getitem__)
 
@@ -27,3 +28,17 @@ def test_later_equal_layers_do_not_count():
     sandwich = ModelCard((tiny.layers[0], *mini.layers[1:]))
     assert biased_overlap(sandwich, mini) == 0
     assert overlap_fraction(ModelCard(mini.layers[:2]), mini) == 1.0
+
+
+@given(
+    st.lists(CARDS, max_size=6),
+    CARDS,
+    st.integers(0, 4),
+    st.one_of(st.sampled_from([0.25, 0.5, 0.75, 0.8, 1.0]), st.floats(0.01, 1)),
+)
+def test_donors_serve_whom_one_of_them_overlaps_enough(trained, other, shared, threshold):
+    query = ModelCard((*(trained[0].layers[:shared] if trained else ()), *other.layers))
+    donors = Donors(threshold)
+    for card in trained:
+        donors.add(card)
+    assert donors.serve(query) == any(overlap_fraction(query, card) >= threshold - 1e-9 for card in trained)

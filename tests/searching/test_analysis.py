@@ -39,4 +39,6 @@ def test_a_run_that_stopped_keeps_its_last_value():
 
 def test_differences_are_taken_seed_by_seed():
     runs = frame(a_0=[1.0, 2.0], a_1=[5.0, 6.0], a_2=[9.0, 9.0], b_1=[4.0, 6.0], b_0=[0.0, 5.0])
-    np.testing.assert_array_equal(paired_difference(runs, "a", "b").to_numpy(), [[1.0, -3.0], [1.0, 0.0]])
+    np.testing.assert_array_equal(
+        paired_difference(best_so_far(runs, "a"), best_so_far(runs, "b")).to_numpy(), [[1.0, -3.0], [1.0, 0.0]]
+    )

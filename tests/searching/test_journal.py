@@ -14,10 +14,13 @@ def record(value=70.0, step=1):
     """A record of an evaluation."""
     return {
         "step": step,
-        "index": 3,
+        "level": 0,
         "card_hash": "0" * 64,
+        "card": {"l": 1},
         "value": value,
         "cost_seconds": 1.5,
+        "finished_at": 1.5,
+        "transferred": False,
         "ask_seconds": 0,
         "origin": "published",
     }
@@ -59,7 +62,7 @@ def test_a_journal_cut_anywhere_keeps_every_whole_line(tmp_path_factory, values,
         *("{", "7", '"text"', "\x00", "{}"),
         json.dumps(record("high", 2)),
         json.dumps(record(70.0, 3)),  # a line has been lost
-        json.dumps(record(step=2) | {"index": None}),
+        json.dumps(record(step=2) | {"card": None}),
         json.dumps({key: value for key, value in record(step=2).items() if key != "origin"}),
     ],
 )

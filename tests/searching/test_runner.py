@@ -113,7 +113,7 @@ def test_a_folder_ends_with_one_table_of_all_its_seeds(bench, tmp_path):
 
 def test_an_unknown_cost_is_written_as_null(bench, tmp_path, monkeypatch):
     query = bench.query
-    monkeypatch.setattr(bench, "query", lambda *card: replace(query(*card), cost_seconds=math.nan))
+    monkeypatch.setattr(bench, "query", lambda *card, **how: replace(query(*card, **how), cost_seconds=math.nan))
     search(bench, "random", budget=3, out=tmp_path)
     assert "NaN" not in journal_path(tmp_path, 0).read_text()
     assert search(bench, "random", budget=3, out=tmp_path).frame["cost_seconds"].isna().all()
@@ -156,8 +156,8 @@ def test_a_failed_evaluation_is_written_down_and_survives_a_restart(bench, pool,
     failing = pool.sample(40, seed=5)
     query = bench.query
 
-    def fails(card, *rest):
-        result = query(card, *rest)
+    def fails(card, *rest, **how):
+        result = query(card, *rest, **how)
         return replace(result, value=math.nan) if card in failing else result
 
     monkeypatch.setattr(bench, "query", fails)
@@ -171,7 +171,7 @@ def test_a_failed_evaluation_is_written_down_and_survives_a_restart(bench, pool,
 
 def test_a_space_with_gaps_is_refused(bench):
     with pytest.raises(NotMeasuredError, match="only 8 of the 9,312"):
-        search(bench, "random", "g1")
+        search(bench, "random", "g1", kind="table")
     with pytest.raises(OptionError, match="unknown task"):
         search(bench, "random", task="squad")
     with pytest.raises(OptionError, match="budget"):
@@ -206,7 +206,7 @@ def test_unreadable_settings_are_refused(bench, tmp_path, text):
         search(bench, "random", budget=3, out=tmp_path / "run")
 
 
-@pytest.mark.parametrize("change", [{"index": 10_000}, {"index": "a"}, {"card_hash": "0" * 64}, {"value": 99.0}])
+@pytest.mark.parametrize("change", [{"card": {"l": 2}}, {"card": 3}, {"card_hash": "0" * 64}, {"value": 99.0}])
 def test_a_journal_of_other_cards_is_refused(bench, tmp_path, change):
     out = tmp_path / "run"
     search(bench, "random", budget=3, out=out)

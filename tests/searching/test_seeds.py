@@ -45,7 +45,7 @@ def test_more_seeds_and_a_larger_budget_build_on_what_is_there(tmp_path):
 
 def test_errors_of_a_worker_arrive(tmp_path):
     with pytest.raises(NotMeasuredError):
-        search_seeds({"optimizer": "random", "space": "g1"}, range(2), tmp_path / "run", jobs=2)
+        search_seeds({"optimizer": "random", "space": "g1", "kind": "table"}, range(2), tmp_path / "run", jobs=2)
     with pytest.raises(OptionError):
         search_seeds({"optimizer": "random"}, [], tmp_path / "run")
     with pytest.raises(OptionError):

@@ -34,6 +34,7 @@ def adahessian_maximise(
     low: Tensor | None = None,
     high: Tensor | None = None,
     tolerance: float = 1e-3,
+    second_order: bool = True,
 ) -> Tensor:
     """Climbs an objective from several starts at once; rows of `start` do not interact.
 
@@ -47,6 +48,8 @@ def adahessian_maximise(
         low: smallest coordinates allowed, `(d,)`; no bound if `None`.
         high: largest coordinates allowed, `(d,)`.
         tolerance: see `steps`.
+        second_order: whether to use the Hessian's diagonal; its place is taken by the gradient otherwise, which
+            makes this Adam.
 
     Returns:
         The points reached, `(rows, d)`.
@@ -55,8 +58,8 @@ def adahessian_maximise(
     first, second = torch.zeros_like(x), torch.zeros_like(x)
     for step in range(1, steps + 1):
         x.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(objective(x).sum(), x, create_graph=True)
-        diagonal = hutchinson_diagonal(gradient, x)
+        (gradient,) = torch.autograd.grad(objective(x).sum(), x, create_graph=second_order)
+        diagonal = hutchinson_diagonal(gradient, x) if second_order else gradient
         first = betas[0] * first + (1 - betas[0]) * gradient.detach()
         second = betas[1] * second + (1 - betas[1]) * diagonal.square()
         corrected = first / (1 - betas[0] ** step), second / (1 - betas[1] ** step)

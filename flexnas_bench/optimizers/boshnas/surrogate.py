@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from flexnas_bench.predictors.npn import NPN, npn_loss
+from flexnas_bench.predictors.plain import PlainNetwork, squared_loss
 from flexnas_bench.predictors.student import Student
 from flexnas_bench.predictors.teacher import MCDropout
 
@@ -42,20 +43,36 @@ class Surrogate:
         y: their performance, `(n,)`; standardised here.
         candidates: embeddings of the design space, `(N, d)`, on which the student learns the teacher's spread.
         settings: how to fit.
+        heteroscedastic: whether the mean comes from an NPN, with its sigma; otherwise from a plain network of its
+            widths, and sigma is 0.
     """
 
-    def __init__(self, x: Tensor, y: Tensor, candidates: Tensor, settings: SurrogateSettings = _DEFAULTS) -> None:
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        candidates: Tensor,
+        settings: SurrogateSettings = _DEFAULTS,
+        *,
+        heteroscedastic: bool = True,
+    ) -> None:
         self._settings = settings
-        scale = y.std() if len(y) > 1 else torch.ones(())
-        target = (y - y.mean()) / scale.clamp_min(1e-6)
+        self._centre, self._scale = y.mean(), (y.std() if len(y) > 1 else torch.ones(())).clamp_min(1e-6)
+        target = (y - self._centre) / self._scale
         inputs = x.shape[1]
-        self.npn, self.teacher = NPN(inputs), MCDropout(inputs)
-        decay = settings.weight_decay
-        self._fit(self.npn, settings.npn_steps, lambda _: npn_loss(self.npn(x), target), decay)
+        self.npn: nn.Module = NPN(inputs) if heteroscedastic else PlainNetwork(inputs)
+        self.teacher = MCDropout(inputs)
+        loss, decay = npn_loss if heteroscedastic else squared_loss, settings.weight_decay
+        self._fit(self.npn, settings.npn_steps, lambda _: loss(self.npn(x), target), decay)
         self._fit(self.teacher, settings.teacher_steps, lambda _: mse_loss(self.teacher(x), target), decay)
         self.student = self._fit_student(x, candidates)
         for network in (self.npn, self.teacher, self.student):
             network.requires_grad_(False)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Predicted performance of points `(..., d)` on the scale of what was told, `(...)`."""
+        mean: Tensor = self._centre + self._scale * self.npn(x)[0]
+        return mean
 
     def ucb(self, x: Tensor, k1: float, k2: float) -> Tensor:
         """Upper confidence bound mu + k1 sigma + k2 xi of points `(..., d)`, equation (1), as `(...)`."""

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from flexnas_bench.searching.convergence import converged_at
+from flexnas_bench.optimizers.convergence import converged_at
 
 
 @pytest.mark.parametrize(

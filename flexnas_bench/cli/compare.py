@@ -1,0 +1,122 @@
+"""`flexnas-bench compare`: methods side by side, in tables and pictures."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from flexnas_bench.cli.output import Json, StoreOption, print_json, say
+from flexnas_bench.errors import FlexnasError, OptionError
+from flexnas_bench.loading import load_benchmark
+from flexnas_bench.searching.objective import choose_objective
+from flexnas_bench.space import load_space
+
+if TYPE_CHECKING:
+    from flexnas_bench.searching.comparison import Comparison
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `run` left, or tables of runs.")],
+    steps: Annotated[str, typer.Option(help="Evaluations after which to compare.")] = "20,40,100",
+    target: Annotated[
+        float | None, typer.Option(help="Value to be reached; by default one that half of the runs reach.")
+    ] = None,
+    optimum: Annotated[
+        float | None, typer.Option(help="Best value there is, for regrets; by default of the space, where it is known.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures.")] = None,
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Compare methods: best so far, regret, ranks, evaluations to a target, paired tests; means with 90 % intervals."""
+    from flexnas_bench.searching.comparison import Comparison
+
+    if not all(step.strip().isdecimal() and int(step) for step in steps.split(",")):
+        raise OptionError(f"--steps {steps!r:.80} is no list of numbers such as 20,40,100")
+    comparison = Comparison.read(runs)
+    longest = min(max(table.columns) for table in comparison.best.values())
+    wanted = sorted({int(step) for step in steps.split(",") if int(step) <= longest} | {longest})
+    best = _optimum(comparison.problem, store) if optimum is None else optimum
+    found = comparison.summary(wanted, comparison.target if target is None else target, best)
+    if out is not None:
+        _draw(comparison, out, best)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _optimum(problem: Any, store: Path | None) -> float:
+    """The best value of a space that can be loaded by name and is known card by card."""
+    try:
+        space = load_space(problem["space"].rpartition(",")[2])
+        bench = load_benchmark(store=store)
+        known = choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"])
+        return math.nan if problem["noisy"] else known.optimum(space)
+    except (FlexnasError, KeyError):
+        return math.nan
+
+
+def _draw(comparison: Comparison, out: Path, optimum: float) -> None:
+    from flexnas_bench.figures.trajectory import draw_trajectories
+
+    out.mkdir(parents=True, exist_ok=True)
+    problem = comparison.problem
+    task, kind = problem.get("task", "value"), "predicted" if problem.get("kind") == "surrogate" else "trained"
+    origin = " and ".join(sorted({o for frame in comparison.frames.values() for o in frame["origin"].unique()}))
+    noise = " with noise" if problem.get("noisy") else ""
+    note = f"{origin} scores{noise}" + (f", protocol {problem['protocol']}" if problem else "")
+    title = f"{kind} cards of {problem['space']}" if problem else "runs"
+    drawings = {
+        "best_so_far": (comparison.best, f"best {task} so far (points)", "evaluations"),
+        "expected": (comparison.expected, f"expected {task} of the best card so far (points)", "evaluations"),
+        "best_by_hours": (comparison.by_time, f"best {task} so far (points)", "simulated hours"),
+        "ranks": (comparison.ranks, "rank among methods (1 is best)", "evaluations"),
+    }
+    for name, (tables, ylabel, xlabel) in drawings.items():
+        if tables:
+            line = None if math.isnan(optimum) or name in ("expected", "ranks") else optimum
+            draw_trajectories(
+                tables, out / f"{name}.png", title=title, ylabel=ylabel, note=note, xlabel=xlabel, optimum=line
+            )
+
+
+def _show(found: dict[str, Any]) -> None:
+    methods = found["methods"]
+    titles = {
+        "best": "best value so far",
+        "regret": f"simple regret (the best there is: {found['optimum']:.2f})",
+        "expected": "expected value of the card with the best reading so far",
+        "rank": "rank among methods (1 is best)",
+    }
+    for what, title in titles.items():
+        if any(method[what] for method in methods.values()):
+            say(f"{title}, mean over seeds and 90 % interval")
+            say(_table({name: method[what] for name, method in methods.items()}))
+    say(f"evaluations to {found['target']:.2f}, median over seeds")
+    table = Table("method", "evaluations", "seeds that reached it", box=None)
+    for name, method in methods.items():
+        median, reached = method["evaluations_to_target_median"], method["seeds_that_reached_target"]
+        table.add_row(name, "never" if math.isinf(median) else f"{median:g}", f"{reached} of {method['seeds']}")
+    say(table)
+    if found["pairs"]:
+        say("paired differences in best value, 90 % interval, p of Wilcoxon's signed-rank test")
+        table = Table("pair", "evaluations", "difference", "90 % interval", "p", box=None)
+        for pair in found["pairs"]:
+            interval = f"{pair['low']:+.2f} to {pair['high']:+.2f}"
+            name = f"{pair['first']} - {pair['second']}"
+            table.add_row(name, str(pair["step"]), f"{pair['mean']:+.2f}", interval, f"{pair['p']:.3f}")
+        say(table)
+
+
+def _table(rows: dict[str, list[dict[str, Any]]]) -> Table:
+    """A row a method, a column a step."""
+    steps = sorted({cell["step"] for cells in rows.values() for cell in cells})
+    table = Table("method", *(f"at {step}" for step in steps), box=None)
+    for name, cells in sorted(rows.items()):
+        table.add_row(name, *(f"{cell['mean']:.2f} ({cell['low']:.2f} to {cell['high']:.2f})" for cell in cells))
+    return table

@@ -1,0 +1,171 @@
+"""Methods side by side: what runs of several say about which finds more, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flexnas_bench.errors import OptionError, RunMismatchError
+from flexnas_bench.searching.analysis import (
+    best_by_time,
+    best_so_far,
+    estimate,
+    evaluations_to,
+    expected_so_far,
+    paired_difference,
+    paired_test,
+    ranks,
+)
+from flexnas_bench.searching.runs import CARDS_FILE, RUNS_FILE, read_cards, read_runs
+from flexnas_bench.searching.settings import SETTINGS_FILE
+
+_PROBLEM = ("space", "task", "protocol", "kind", "noisy", "scores_digest")
+_POINTS = 200
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of several methods on one problem.
+
+    Attributes:
+        frames: runs of each method by its name, as `Run.frame`.
+        cards: their cards, as `read_cards`; `None` where they are not at hand.
+        problem: space, task, protocol and so on, as far as it is known.
+    """
+
+    frames: Mapping[str, pd.DataFrame]
+    cards: pd.DataFrame | None
+    problem: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> Comparison:
+        """Runs of folders that `search` or `run` left, or of tables of runs, each with any number of methods.
+
+        A method is named after its optimizer, or after its folder if several are of one optimizer.
+
+        Raises:
+            OptionError: there is nothing at a path, or a method twice.
+            RunMismatchError: the runs are of different spaces, tasks, protocols or scores.
+            TableCorruptError: a table is damaged, or none of runs.
+        """
+        found = [(path, *_read(path)) for path in paths]
+        counts = Counter(name for _, frame, _, _ in found for name in frame["optimizer"].unique())
+        frames: dict[str, pd.DataFrame] = {}
+        for path, frame, _, _ in found:
+            for name, runs in frame.groupby("optimizer"):
+                label = str(name) if counts[name] == 1 else path.resolve().name
+                if label in frames:
+                    raise OptionError(f"two of these are named {label}; give each folder a name of its own")
+                frames[label] = runs
+        problems = [
+            {name: settings[name] for name in _PROBLEM if name in settings} for *_, settings in found if settings
+        ]
+        for name in _PROBLEM:
+            if len({json.dumps(problem.get(name)) for problem in problems}) > 1:
+                raise RunMismatchError(f"these are not runs of one problem: their {name} differs")
+        cards = [cards for _, _, cards, _ in found]
+        whole = None if any(one is None for one in cards) else pd.concat(cards).drop_duplicates("card_hash")
+        return cls(frames, whole, problems[0] if problems else {})
+
+    @cached_property
+    def best(self) -> dict[str, pd.DataFrame]:
+        """Best value so far of each method (see `best_so_far`)."""
+        return {name: best_so_far(frame) for name, frame in self.frames.items()}
+
+    @cached_property
+    def expected(self) -> dict[str, pd.DataFrame]:
+        """Expected value of the card of the best reading (see `expected_so_far`); empty where it is not known."""
+        if self.cards is None or self.cards["expected"].isna().any():
+            return {}
+        return {name: expected_so_far(frame, self.cards) for name, frame in self.frames.items()}
+
+    @cached_property
+    def by_time(self) -> dict[str, pd.DataFrame]:
+        """Best value by simulated hours, from when all runs have one until the first one ends; empty without times."""
+        ends = [frame.groupby("seed")["finished_at"].agg(["min", "max"]) / 3600 for frame in self.frames.values()]
+        first, last = max(end["min"].max() for end in ends), min(end["max"].min() for end in ends)
+        if not last > first:  # times are not known, or have nothing in common
+            return {}
+        hours = np.linspace(first, last, _POINTS)
+        return {name: best_by_time(frame, hours) for name, frame in self.frames.items()}
+
+    @cached_property
+    def ranks(self) -> dict[str, pd.DataFrame]:
+        """Rank of each method at each step, seed by seed (see `ranks`)."""
+        return ranks(self.best)
+
+    @property
+    def target(self) -> float:
+        """A value that half of all runs reach: the median of the best values at their ends."""
+        return float(np.median(np.concatenate([table.iloc[:, -1] for table in self.best.values()])))
+
+    def summary(self, steps: Sequence[int], target: float, optimum: float = math.nan) -> dict[str, Any]:
+        """Everything as numbers.
+
+        Args:
+            steps: evaluations after which methods are compared; those that all of them have.
+            target: a value to be reached.
+            optimum: best value there is, NaN if nobody knows.
+        """
+        steps = [step for step in steps if all(step in table for table in self.best.values())]
+        return {
+            "problem": dict(self.problem),
+            "target": target,
+            "optimum": optimum,
+            "methods": {name: self._method(name, steps, target, optimum) for name in self.frames},
+            "pairs": [pair for one, other in combinations(self.frames, 2) for pair in self._pairs(one, other, steps)],
+        }
+
+    def _method(self, name: str, steps: Sequence[int], target: float, optimum: float) -> dict[str, Any]:
+        reached = evaluations_to(self.best[name], target)
+        return {
+            "seeds": len(self.best[name]),
+            "best": _estimates(self.best[name], steps),
+            "regret": _estimates(optimum - self.best[name], steps) if not math.isnan(optimum) else [],
+            "expected": _estimates(self.expected[name], steps) if self.expected else [],
+            "rank": _estimates(self.ranks[name], [step for step in steps if step in self.ranks[name]]),
+            "evaluations_to_target_median": float(np.median(reached)),
+            "seeds_that_reached_target": int(np.isfinite(reached).sum()),
+            "ask_seconds_median": float(self.frames[name]["ask_seconds"].median()),
+        }
+
+    def _pairs(self, one: str, other: str, steps: Sequence[int]) -> list[dict[str, Any]]:
+        difference = paired_difference(self.best[one], self.best[other])
+        if difference.empty:
+            return []
+        return [
+            {"first": one, "second": other, "p": paired_test(difference[row["step"]].to_numpy())} | row
+            for row in _estimates(difference, steps)
+        ]
+
+
+def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
+    """Runs, cards and settings of a folder or of a table."""
+    folder = path.is_dir()
+    runs = path / RUNS_FILE if folder else path
+    cards = path / CARDS_FILE if folder else path.with_name(f"{path.stem}_{CARDS_FILE}")
+    settings = path / SETTINGS_FILE
+    if not runs.exists():
+        raise OptionError(f"{path}: there are no runs; name folders that `run` left, or tables of runs")
+    try:
+        known = json.loads(settings.read_bytes()) if folder else {}
+    except (OSError, ValueError) as error:
+        raise RunMismatchError(f"{settings} is not readable as settings of a search") from error
+    return read_runs(runs), read_cards(cards) if cards.exists() else None, known
+
+
+def _estimates(table: pd.DataFrame, steps: Sequence[int]) -> list[dict[str, Any]]:
+    """Means over seeds with their intervals at some steps."""
+    found = estimate(table[list(steps)].to_numpy())
+    columns = zip(steps, found.mean.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+    return [dict(zip(("step", "mean", "low", "high"), column, strict=True)) for column in columns]

@@ -1,0 +1,122 @@
+"""What a search is told of a card: the score of a trained one, or a predicted one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+
+from flexnas_bench.benchmark import Benchmark, Result
+from flexnas_bench.card import ModelCard
+from flexnas_bench.errors import NotInSpaceError, NotMeasuredError, OptionError, shown
+from flexnas_bench.space import DesignSpace
+
+KINDS = ("auto", "table", "surrogate")
+_LISTED, _SOME = 100_000, 100
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Scores of one task under one protocol, by card; made by `choose_objective`.
+
+    Attributes:
+        bench: who answers.
+        task: task whose score is maximised.
+        protocol: training recipe.
+        kind: `"table"`, scores of trained cards, or `"surrogate"`, predicted ones.
+        noisy: whether a prediction is drawn as a training would draw it, rather than the mean.
+    """
+
+    bench: Benchmark
+    task: str
+    protocol: str
+    kind: str
+    noisy: bool = False
+
+    def query(self, card: ModelCard, seed: int) -> Result:
+        """The answer for a card; noise is that of the seed, the same for all who ask."""
+        return self.bench.query(card, self.task, self.protocol, self.kind, seed=seed if self.noisy else None)
+
+    def expected(self, cards: Sequence[ModelCard]) -> list[float]:
+        """What a training of each card scores on average, best guess (see `Surrogate.expected`).
+
+        NaN where too few cards are scored to say.
+        """
+        try:
+            surrogate = self.bench.surrogate(self.task, self.protocol)
+            if self.kind == "surrogate":
+                return [float(mean) for mean in surrogate.predict(cards)[0]]
+            return [surrogate.expected(card) for card in cards]
+        except (NotMeasuredError, NotInSpaceError):
+            return [math.nan] * len(cards)
+
+    def optimum(self, space: DesignSpace) -> float:
+        """The highest score, or predicted mean, of a space; NaN where that has more than 100,000 cards."""
+        if self.kind == "table":
+            return float(np.nanmax(self.bench.query_many(space, self.task, self.protocol)))
+        return max(self.expected(list(space))) if space.size <= _LISTED else math.nan
+
+    def knows_costs(self, space: DesignSpace) -> bool:
+        """Whether it knows what every evaluation costs."""
+        if self.kind == "surrogate":
+            return not math.isnan(self.bench.surrogate(self.task, self.protocol).cost_seconds(space[0]))
+        return not any(math.isnan(self.query(card, 0).cost_seconds) for card in space)
+
+    def digest(self, space: DesignSpace) -> str:
+        """16 hex digits of all that it can say."""
+        if self.kind == "surrogate":
+            return self.bench.surrogate(self.task, self.protocol).digest
+        answers = [self.query(card, 0) for card in sorted(space, key=lambda card: card.hash)]
+        facts = [(answer.card_hash, answer.value, answer.origin) for answer in answers]
+        return sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def choose_objective(
+    bench: Benchmark, space: DesignSpace, task: str, protocol: str, kind: str = "auto", noisy: bool = False
+) -> Objective:
+    """What a search of a space can be told.
+
+    Args:
+        bench: who answers.
+        space: the space; of several levels the finest.
+        task: task whose score is maximised.
+        protocol: training recipe.
+        kind: `"table"`, `"surrogate"`, or `"auto"`: the table if every card of the space has a score there, otherwise
+            the surrogate; the two are never mixed.
+        noisy: see `Objective`.
+
+    Raises:
+        NotMeasuredError: the table, or the surrogate, does not know every card of the space.
+        OptionError: an unknown kind, or noise asked of the table.
+    """
+    if kind not in KINDS:
+        raise OptionError(f"kind: {shown(kind)} is none of {', '.join(KINDS)}")
+    known = _known(bench, space, task, protocol)
+    if kind == "table" or (kind == "auto" and not noisy and known == space.size):
+        if noisy:
+            raise OptionError("noisy: a table has the noise of its trainings; only predictions are drawn")
+        if known < space.size:
+            raise NotMeasuredError(_missing(bench, space, task, protocol, known))
+        return Objective(bench, task, protocol, "table")
+    try:
+        for card in space.sample(min(_SOME, space.size)):
+            bench.query(card, task, protocol, "surrogate", seed=0 if noisy else None)
+    except NotMeasuredError as error:
+        raise NotMeasuredError(f"{_missing(bench, space, task, protocol, known)}; {error}") from error
+    return Objective(bench, task, protocol, "surrogate", noisy)
+
+
+def _known(bench: Benchmark, space: DesignSpace, task: str, protocol: str) -> int:
+    return sum(bench.card(digest) in space for digest in bench.hashes(task, protocol))
+
+
+def _missing(bench: Benchmark, space: DesignSpace, task: str, protocol: str, known: int) -> str:
+    whole = [other for other in bench.protocols if _known(bench, space, task, other) == space.size]
+    return (
+        f"only {known:,} of the {space.size:,} cards of space {space.name} have a {task} score under protocol "
+        f"{protocol}, and a search of trained cards needs all; "
+        + (f"{' and '.join(whole)} has them" if whole else "a .jsonl file of cards that have one is a space too")
+    )

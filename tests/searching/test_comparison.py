@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import wilcoxon
+
+from flexnas_bench import OptionError, RunMismatchError, search
+from flexnas_bench.searching.analysis import (
+    best_by_time,
+    best_so_far,
+    evaluations_to,
+    expected_so_far,
+    paired_test,
+    ranks,
+)
+from flexnas_bench.searching.comparison import Comparison
+from flexnas_bench.searching.runs import RUNS_FILE
+
+
+def runs(values, optimizer="a", seed=0):
+    """A run with these values, one an hour."""
+    best = np.fmax.accumulate(values)
+    rows = zip(values, best, strict=True)
+    return pd.DataFrame(
+        [
+            {"optimizer": optimizer, "seed": seed, "step": i, "card_hash": f"{optimizer}{seed}{i}"}
+            | {"value": value, "best": b, "finished_at": 3600.0 * i}
+            for i, (value, b) in enumerate(rows, 1)
+        ]
+    )
+
+
+def test_the_expected_value_is_that_of_the_card_with_the_best_reading():
+    frame = pd.concat([runs([np.nan, 3.0, 1.0, 5.0, 5.0], seed=0), runs([2.0, 1.0, 4.0, 3.0, 9.0], seed=1)])
+    cards = pd.DataFrame({"card_hash": frame["card_hash"], "expected": np.arange(10.0)})
+    found = expected_so_far(frame.sample(frac=1, random_state=1), cards).to_numpy()
+    np.testing.assert_array_equal(found, [[np.nan, 1, 1, 3, 3], [5, 5, 7, 7, 9]])
+
+
+def test_best_values_by_simulated_time():
+    found = best_by_time(runs([1.0, 3.0, 2.0]), np.array([0.5, 1.0, 2.5, 9.0]))
+    np.testing.assert_array_equal(found.to_numpy(), [[np.nan, 1.0, 3.0, 3.0]])
+
+
+def test_ranks_share_the_mean_of_equal_places():
+    tables = {
+        name: pd.DataFrame([row], columns=[1, 2]) for name, row in {"a": [3, 5], "b": [3, 7], "c": [1, 9]}.items()
+    }
+    found = ranks(tables)
+    assert {name: table.to_numpy().tolist() for name, table in found.items()} == {
+        "a": [[1.5, 3.0]],
+        "b": [[1.5, 2.0]],
+        "c": [[3.0, 1.0]],
+    }
+
+
+def test_evaluations_to_a_target():
+    best = best_so_far(pd.concat([runs([1.0, 3.0, 4.0]), runs([1.0, 1.0, 2.0], seed=1), runs([5.0], seed=2)]))
+    np.testing.assert_array_equal(evaluations_to(best, 3.0), [2, math.inf, 1])
+
+
+def test_the_paired_test_is_wilcoxons():
+    rng = np.random.default_rng(0)
+    for shift in (0.0, 1.0):
+        difference = rng.normal(shift, 1, size=20)
+        assert paired_test(difference) == wilcoxon(difference).pvalue
+    assert paired_test(np.zeros(5)) == 1.0
+
+
+@pytest.fixture(scope="module")
+def folders(bench, tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    for name in ("random", "evolution"):
+        for seed in range(4):
+            search(bench, name, budget=30, seed=seed, out=root / name)
+    return root
+
+
+def test_a_comparison_says_what_the_runs_say(bench, folders):
+    comparison = Comparison.read([folders / "random", folders / "evolution"])
+    found = comparison.summary([10, 30, 99], target=74.0, optimum=75.13)
+    for name in ("random", "evolution"):
+        frame, method = comparison.frames[name], found["methods"][name]
+        last = frame[frame["step"] == 30]["best"]
+        assert [row["step"] for row in method["best"]] == [10, 30]
+        assert method["best"][1]["mean"] == pytest.approx(last.mean())
+        assert method["regret"][1]["mean"] == pytest.approx(75.13 - last.mean())
+        assert method["seeds_that_reached_target"] == (last >= 74.0).sum()
+        assert method["expected"][1]["mean"] < method["best"][1]["mean"]  # of the best of thirty readings
+    assert sum(method["rank"][1]["mean"] for method in found["methods"].values()) == pytest.approx(3)
+    at_ten, at_thirty = found["pairs"]
+    assert at_ten["mean"] == 0  # the initial cards
+    assert at_thirty["mean"] == pytest.approx(
+        found["methods"]["random"]["best"][1]["mean"] - found["methods"]["evolution"]["best"][1]["mean"]
+    )
+    assert comparison.problem["space"] == "pool"
+    assert set(comparison.by_time) == {"random", "evolution"}
+    assert not math.isnan(comparison.target)
+
+
+def test_several_folders_of_one_optimizer_are_named_after_themselves(bench, folders, tmp_path):
+    search(bench, "evolution", budget=12, seed=0, sample=3, out=tmp_path / "small-sample")
+    found = Comparison.read([folders / "evolution", tmp_path / "small-sample", folders / "random"])
+    assert list(found.frames) == ["evolution", "small-sample", "random"]
+    with pytest.raises(OptionError, match="named evolution"):
+        Comparison.read([folders / "evolution", folders / "evolution"])
+
+
+def test_runs_of_different_problems_are_not_compared(bench, folders, tmp_path):
+    search(bench, "random", task="rte", budget=5, out=tmp_path / "rte")
+    with pytest.raises(RunMismatchError, match="their task differs"):
+        Comparison.read([folders / "random", tmp_path / "rte"])
+
+
+def test_a_table_alone_has_no_expected_values(folders, tmp_path):
+    (tmp_path / "alone.parquet").write_bytes((folders / "random" / RUNS_FILE).read_bytes())
+    found = Comparison.read([tmp_path / "alone.parquet"])
+    assert found.expected == {}
+    assert found.summary([10], 74.0)["methods"]["random"]["expected"] == []
