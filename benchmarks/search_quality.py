@@ -1,75 +1,153 @@
-"""How good the best card is after 10, 20, 40 and 60 evaluations: BOSHNAS beside random search.
+"""All methods on all problems: how good the best card is after 20, 40 and 100 evaluations, and ablations of BOSHNAS.
 
-    python benchmarks/search_quality.py --jobs 2
+    python benchmarks/search_quality.py --jobs 2                       # everything: hours on two cores
+    python benchmarks/search_quality.py --problems pool --methods random evolution
 
-Searches the 491 trained encoders (space pool, task glue8, published scores) with 30 paired seeds: for one seed both
-begin with the same ten cards. Writes the runs to data/runs/, the picture of the README to docs/, and prints the table
-of RESULTS.md. Begins afresh unless told to --resume what an interrupted call left in runs/.
+Problems are the 491 trained encoders (pool, published scores), and all of G1 and G2 by predicted scores, without noise
+and with the noise of a training. For one seed all methods begin with the same ten cards. What is finished is kept in
+runs/quality/; the same command goes on from there. Runs and their cards go to data/runs/, the pictures to docs/, and
+the tables of RESULTS.md are printed.
 """
 
 import argparse
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from flexnas_bench import load_benchmark
+from flexnas_bench import load_benchmark, load_space
 from flexnas_bench.figures.trajectory import draw_trajectories
-from flexnas_bench.searching.analysis import best_so_far, estimate, paired_difference
-from flexnas_bench.searching.runs import write_runs
+from flexnas_bench.searching.analysis import estimate
+from flexnas_bench.searching.comparison import Comparison
+from flexnas_bench.searching.objective import choose_objective
+from flexnas_bench.searching.runs import CARDS, RUNS
 from flexnas_bench.searching.seeds import search_seeds
-from flexnas_bench.storage import write_checksums
+from flexnas_bench.storage import write_checksums, write_frame
 
 ROOT = Path(__file__).parents[1]
-OPTIMIZERS = ("random", "boshnas")
-SHIPPED = "runs/pool_glue8.parquet"
-SEEDS, BUDGET, STEPS = 30, 60, (10, 20, 40, 60)
+SEEDS, BUDGET, STEPS = 20, 100, (20, 40, 100)
+ABLATION_BUDGET = 60
+PROBLEMS: Mapping[str, dict[str, Any]] = {
+    "pool": {"space": "pool"},
+    "g1": {"space": "g1"},
+    "g1-noisy": {"space": "g1", "noisy": True},
+    "g2": {"space": "g2"},
+    "g2-noisy": {"space": "g2", "noisy": True},
+}
+BEST = {"embedding": "best"}
+METHODS: Mapping[str, dict[str, Any]] = {
+    "random": {"optimizer": "random"},
+    "deep-wide": {"optimizer": "deep-wide"},
+    "local-search": {"optimizer": "local-search"},
+    "evolution": {"optimizer": "evolution"},
+    "reinforce": {"optimizer": "reinforce"},
+    "tpe": {"optimizer": "tpe"},
+    "gp-bo": {"optimizer": "gp-bo"},
+    "gp-bo, best": {"optimizer": "gp-bo"} | BEST,
+    "bananas": {"optimizer": "bananas"},
+    "bananas, best": {"optimizer": "bananas"} | BEST,
+    "boshnas": {"optimizer": "boshnas"},
+    "boshnas, best": {"optimizer": "boshnas"} | BEST,
+}
+ABLATIONS: Mapping[str, dict[str, Any]] = {
+    "boshnas": {},
+    "without second order": {"second_order": False},
+    "without heteroscedasticity": {"heteroscedastic": False},
+    "sigma from the start": {"aleatoric_after": 0},
+    "without uncertainty sampling": {"alpha": 0.0},
+    "without diversity sampling": {"beta": 0.0},
+    "with t2v-g1-d16": {"embedding": "t2v-g1-d16"},
+    "with best": BEST,
+}
 
 
-def interval(samples: pd.DataFrame, sign: str = "") -> list[str]:
-    """Means and 90 % intervals over seeds at the steps of the table."""
-    found = estimate(samples[list(STEPS)].to_numpy())
-    numbers = zip(found.mean, found.low, found.high, strict=True)
-    return [f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})" for mean, low, high in numbers]
+def run(problem: str, name: str, arguments: Mapping[str, Any], budget: int, jobs: int) -> Path:
+    """Runs a method, as far as it has not been, and returns its folder."""
+    out = ROOT / "runs" / "quality" / problem / name.replace(", ", "+").replace(" ", "-")
+    search_seeds({"budget": budget, **PROBLEMS[problem], **arguments}, range(SEEDS), out, jobs=jobs)
+    print(f"{problem}: {name} is done", flush=True)
+    return out
+
+
+def read(folders: Mapping[str, Path]) -> Comparison:
+    """The runs of folders, by the names of methods."""
+    found = [Comparison.read([folder]) for folder in folders.values()]
+    frames = {name: next(iter(one.frames.values())) for name, one in zip(folders, found, strict=True)}
+    cards = pd.concat([one.cards for one in found if one.cards is not None]).drop_duplicates("card_hash")
+    return Comparison(frames, cards, found[0].problem)
+
+
+def ship(name: str, comparison: Comparison) -> None:
+    """Writes runs and cards where they are shipped."""
+    frame = pd.concat([frame.assign(optimizer=method) for method, frame in comparison.frames.items()])
+    tables = {f"runs/{name}.parquet": (frame, RUNS), f"runs/{name}_cards.parquet": (comparison.cards, CARDS)}
+    for file, (table, schema) in tables.items():
+        write_frame(ROOT / "data" / file, table, schema)
+    write_checksums(ROOT / "data", list(tables))
+
+
+def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
+    """Prints a table: a row a method, a column a step."""
+    tables = {"best": comparison.best, "expected": comparison.expected, "rank": comparison.ranks}[what]
+    print("\n| method | " + " | ".join(f"at {step}" for step in steps) + " |")
+    print("|---|" + "---|" * len(steps))
+    for name, table in tables.items():
+        print(f"| {name} | " + " | ".join(cell(table[step]) for step in steps) + " |")
+
+
+def cell(samples: pd.Series) -> str:
+    """A mean with its 90 % interval."""
+    found = estimate(samples.to_numpy())
+    return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
+
+
+def draw(problem: str, comparison: Comparison) -> None:
+    """The picture of a problem."""
+    bench, settings = load_benchmark(), comparison.problem
+    noise = " with the noise of a training" if settings["noisy"] else ""
+    space = load_space(settings["space"])
+    objective = choose_objective(bench, space, settings["task"], settings["protocol"], settings["kind"])
+    result = objective.query(space[0], 0)
+    draw_trajectories(
+        comparison.expected if settings["noisy"] else comparison.best,
+        ROOT / "docs" / f"quality-{problem}.png",
+        title=f"{'Trained' if settings['kind'] == 'table' else 'Predicted'} encoders of {space.name}{noise}",
+        ylabel=f"{'expected' if settings['noisy'] else 'best'} {settings['task']} (points)",
+        note=f"{result.origin} scores, protocol {result.protocol}: {bench.cite(result)}",
+        optimum=None if np.isnan(best := objective.optimum(space)) else best,
+    )
 
 
 def main() -> None:
-    """Runs both optimizers, ships the runs, draws and prints."""
-    parser = argparse.ArgumentParser(description="Search quality on the 491 trained encoders")
+    """Runs, ships, draws and prints."""
+    parser = argparse.ArgumentParser(description="Search quality of all methods")
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--ablations", nargs="*", choices=PROBLEMS, default=["pool", "g1"], help="problems of these")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--resume", action="store_true")
     arguments = parser.parse_args()
-    runs = []
-    for name in OPTIMIZERS:
-        out = ROOT / "runs" / f"quality-{name}"
-        if not arguments.resume:
-            shutil.rmtree(out, ignore_errors=True)
-        runs += search_seeds({"optimizer": name, "budget": BUDGET}, range(SEEDS), out, jobs=arguments.jobs)
-    rows = [row for run in runs for row in run.rows]
-    write_runs(ROOT / "data" / SHIPPED, rows)
-    write_checksums(ROOT / "data", [SHIPPED])
-    frame = pd.DataFrame(rows)
-
-    bench = load_benchmark()
-    best = bench.best()
-    draw_trajectories(
-        {name: best_so_far(frame, name) for name in OPTIMIZERS},
-        ROOT / "docs" / "pool_glue8.png",
-        title="Searching 491 really trained encoders",
-        ylabel="best glue8 so far (points)",
-        note=f"{best.origin} scores, protocol {best.protocol}: {bench.sources[best.source]['citation']}",
-        optimum=best.value,
-    )
-    columns = [interval(best_so_far(frame, name)) for name in OPTIMIZERS]
-    difference = interval(paired_difference(*(best_so_far(frame, name) for name in ("boshnas", "random"))), sign="+")
-    print("| evaluations | " + " | ".join(OPTIMIZERS) + " | boshnas less random, paired |")
-    print("|---:|" + "---|" * (len(OPTIMIZERS) + 1))
-    for row in zip(STEPS, *columns, difference, strict=True):
-        print("| " + " | ".join(map(str, row)) + " |")
-    found = {name: sum(best_so_far(frame, name)[BUDGET] == best.value) for name in OPTIMIZERS}
-    print(f"\nSeeds of {SEEDS} that found the best card ({best.value:.2f}) within {BUDGET} evaluations: {found}")
-    asks = frame[frame["step"] > 10].groupby("optimizer")["ask_seconds"].median()
-    print(f"Seconds an ask after the initial cards, median: {asks.round(3).to_dict()}")
+    compared = {}
+    for problem in arguments.problems:
+        folders = {name: run(problem, name, METHODS[name], BUDGET, arguments.jobs) for name in arguments.methods}
+        compared[problem] = read(folders)
+        if len(folders) == len(METHODS):
+            ship(problem, compared[problem])
+            draw(problem, compared[problem])
+    for problem, comparison in compared.items():
+        for what in ("best", "expected") if problem == "pool" or problem.endswith("noisy") else ("best",):
+            print(f"\n{problem}, {what}")
+            show(comparison, STEPS, what)
+    print("\naverage ranks over problems (of expected values where scores are noisy)")
+    ...
+    for problem in arguments.ablations:
+        folders = {
+            name: run(problem, f"ablation {name}", {"optimizer": "boshnas", **options}, ABLATION_BUDGET, arguments.jobs)
+            for name, options in ABLATIONS.items()
+        }
+        print(f"\nablations on {problem}")
+        show(read(folders), (20, 40, ABLATION_BUDGET), "best")
 
 
 if __name__ == "__main__":  # processes of search_seeds import this file again

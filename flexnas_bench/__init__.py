@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flexnas_bench.optimizers.base import Optimizer as Optimizer
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
     from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
+    from flexnas_bench.predictors.seeding import reproducible as reproducible
     from flexnas_bench.published.figures import load_published as load_published
     from flexnas_bench.records import Training as Training
     from flexnas_bench.searching.runner import search as search
@@ -80,6 +81,7 @@ _NAMES = {
     "loading": ("load_benchmark",),
     "optimizers.base": ("Optimizer",),
     "optimizers.registry": ("make_optimizer", "optimizer_names"),
+    "predictors.seeding": ("reproducible",),
     "published.figures": ("load_published",),
     "records": ("Training",),
     "searching.runner": ("search",),
