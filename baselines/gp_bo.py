@@ -126,7 +126,7 @@ class Process(Model):
     def mean_and_variance(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both `(m,)`, of candidates `(m, d)`; Rasmussen and Williams (2006), equations 2.25 and 2.26."""
         means, variances = [], []
-        for part in x.split(_PART):
+        for part in torch.split(x, _PART):
             across = self.kernel(self.x, part).to_dense()
             explained = torch.linalg.solve_triangular(self.root, across, upper=False).square().sum(dim=0)
             means.append(self.constant + self.weights @ across)

@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from flexnas_bench import load_benchmark, load_space
 from flexnas_bench.figures.trajectory import draw_trajectories
-from flexnas_bench.searching.analysis import estimate
+from flexnas_bench.searching.analysis import estimate, ranks
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.runs import CARDS, RUNS
 from flexnas_bench.searching.seeds import search_seeds
-from flexnas_bench.storage import write_checksums, write_frame
+from flexnas_bench.storage import write_checksums, write_parquet
 
 ROOT = Path(__file__).parents[1]
 SEEDS, BUDGET, STEPS = 20, 100, (20, 40, 100)
@@ -84,7 +85,7 @@ def ship(name: str, comparison: Comparison) -> None:
     frame = pd.concat([frame.assign(optimizer=method) for method, frame in comparison.frames.items()])
     tables = {f"runs/{name}.parquet": (frame, RUNS), f"runs/{name}_cards.parquet": (comparison.cards, CARDS)}
     for file, (table, schema) in tables.items():
-        write_frame(ROOT / "data" / file, table, schema)
+        write_parquet(ROOT / "data" / file, pa.Table.from_pandas(table, schema, preserve_index=False))
     write_checksums(ROOT / "data", list(tables))
 
 
@@ -95,6 +96,18 @@ def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
     print("|---|" + "---|" * len(steps))
     for name, table in tables.items():
         print(f"| {name} | " + " | ".join(cell(table[step]) for step in steps) + " |")
+
+
+def show_ranks(compared: Mapping[str, Comparison]) -> None:
+    """Prints the mean rank of every method at every step, over problems and seeds, best first."""
+    steps = list(STEPS)
+    found = [ranks(one.expected if one.problem["noisy"] else one.best) for one in compared.values()]
+    means = {name: pd.concat([each[name][steps] for each in found]).mean() for name in found[0]}
+    print(
+        "\n| method | " + " | ".join(f"at {step}" for step in steps) + " | mean |\n|---|" + "---:|" * (len(steps) + 1)
+    )
+    for name, row in sorted(means.items(), key=lambda one: one[1].mean()):
+        print(f"| {name} | " + " | ".join(f"{row[step]:.1f}" for step in steps) + f" | {row.mean():.1f} |")
 
 
 def cell(samples: pd.Series) -> str:
@@ -139,8 +152,8 @@ def main() -> None:
         for what in ("best", "expected") if problem == "pool" or problem.endswith("noisy") else ("best",):
             print(f"\n{problem}, {what}")
             show(comparison, STEPS, what)
-    print("\naverage ranks over problems (of expected values where scores are noisy)")
-    ...
+    print("\nranks: mean over seeds and problems, by expected values where scores are noisy")
+    show_ranks(compared)
     for problem in arguments.ablations:
         folders = {
             name: run(problem, f"ablation {name}", {"optimizer": "boshnas", **options}, ABLATION_BUDGET, arguments.jobs)

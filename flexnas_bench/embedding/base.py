@@ -122,13 +122,13 @@ class Embedding(ABC):
         """The nearest that are found when the neighbours of the nearest so far are looked at, until none is new."""
 
         def nearness(cards: Sequence[ModelCard]) -> NDArray[np.floating]:
-            near: NDArray[np.floating] = -np.linalg.norm(self.vectors(cards) - point, axis=1)
+            near: NDArray[np.floating] = -np.linalg.norm(self.vectors(cards) - point, axis=1, keepdims=True)
             return near
 
         cards, vectors = self._starts
         order = np.argsort(np.linalg.norm(vectors - point, axis=1), kind="stable")
-        found = climb(self.space, [cards[i] for i in order[: max(k, _BEAM)]], nearness, max(k, _BEAM))
-        ranked = nsmallest(k, ((-near, self.space.index(card)) for card, near in found.items()))
+        found, near = climb(self.space, [cards[i] for i in order[: max(k, _BEAM)]], nearness, max(k, _BEAM))
+        ranked = nsmallest(k, zip(-near[:, 0], map(self.space.index, found), strict=True))
         return np.array([index for _, index in ranked], dtype=np.intp)
 
     @cached_property

@@ -6,6 +6,7 @@ import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,9 +210,11 @@ class Optimizer(ABC):
         starts = [*self._best_told(), *(self.space[self.space.sample_index(rng)] for _ in range(_STARTS))]
         first = score(self.embedding.features_of(starts))
         starts = [starts[i] for i in np.argsort(-first, kind="stable")[:_BEAM]]
-        found = climb(self.space, starts, lambda cards: score(self.embedding.features_of(cards)), _BEAM)
-        best = [card for card in sorted(found, key=found.__getitem__, reverse=True) if card not in self._seen_cards]
-        return [self.space.index(card) for card in best[:n]]
+        found, scores = climb(
+            self.space, starts, lambda cards: score(self.embedding.features_of(cards))[:, None], _BEAM
+        )
+        best = (found[i] for i in np.argsort(-scores[:, 0], kind="stable") if found[i] not in self._seen_cards)
+        return [self.space.index(card) for card in islice(best, n)]
 
     def _best_told(self) -> list[ModelCard]:
         ranked = sorted(self.succeeded, key=self.values.__getitem__, reverse=True)

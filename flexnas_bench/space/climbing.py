@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,41 +12,48 @@ from flexnas_bench.card import ModelCard
 from flexnas_bench.space.base import DesignSpace
 
 _ALIKE = 2
-Score = Callable[[Sequence[ModelCard]], NDArray[np.floating]]
+Scores = NDArray[np.floating]
 
 
-def climb(space: DesignSpace, starts: Sequence[ModelCard], score: Score, beam: int) -> dict[ModelCard, float]:
+def climb(
+    space: DesignSpace, starts: Sequence[ModelCard], score: Callable[[Sequence[ModelCard]], Scores], beam: int
+) -> tuple[list[ModelCard], Scores]:
     """Looks at the neighbours of the best cards so far, until no neighbour of these is new.
+
+    Several scores can be climbed at once, each with best cards of its own, and what is looked at serves all of them.
 
     Args:
         space: its cards are the neighbours (`DesignSpace.neighbors`).
         starts: cards to begin with, at least one.
-        score: what is maximised, of many cards at once.
-        beam: how many are the best; of each score only two, lest many cards of one score fill it.
+        score: what is maximised, `(n, k)` of `n` cards and `k` scores.
+        beam: how many are the best; of each value only two, lest many cards of one value fill it.
 
     Returns:
-        All cards looked at, with their scores.
+        All cards looked at, and their scores `(n, k)`.
     """
-    found = _scored(list(dict.fromkeys(starts)), score)
-    expanded: set[ModelCard] = set()
-    while new := [card for card in _best(found, beam) if card not in expanded]:
-        expanded.update(new)
-        found |= _scored(list(dict.fromkeys(n for card in new for n in space.neighbors(card) if n not in found)), score)
-    return found
+    cards = list(dict.fromkeys(starts))
+    known, expanded = set(cards), set[ModelCard]()
+    scores = score(cards)
+    while True:
+        best = dict.fromkeys(cards[i] for column in scores.T for i in _best(column, beam))
+        ahead = dict.fromkeys(n for card in best if card not in expanded for n in space.neighbors(card))
+        new = [card for card in ahead if card not in known]
+        expanded.update(best)
+        if not new:
+            return cards, scores
+        cards += new
+        known.update(new)
+        scores = np.concatenate([scores, score(new)])
 
 
-def _scored(cards: list[ModelCard], score: Score) -> dict[ModelCard, float]:
-    return dict(zip(cards, score(cards).tolist(), strict=True)) if cards else {}
-
-
-def _best(scores: Mapping[ModelCard, float], n: int) -> list[ModelCard]:
-    """The `n` cards of the highest scores, but of each score no more than two."""
+def _best(values: Scores, n: int) -> list[int]:
+    """Positions of the `n` highest values, but of each value no more than two."""
     alike: Counter[float] = Counter()
-    best: list[ModelCard] = []
-    for card in sorted(scores, key=scores.__getitem__, reverse=True):
-        alike[score := round(scores[card], 3)] += 1
-        if alike[score] <= _ALIKE:
-            best.append(card)
+    best: list[int] = []
+    for i in np.argsort(-values, kind="stable").tolist():
+        alike[value := round(float(values[i]), 3)] += 1
+        if alike[value] <= _ALIKE:
+            best.append(i)
         if len(best) == n:
             break
     return best

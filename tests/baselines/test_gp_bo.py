@@ -8,7 +8,7 @@ from flexnas_baselines.gp_bo import GPBO, fit_size, inputs, standardised
 from scipy.spatial.distance import pdist
 from scipy.stats import lognorm, multivariate_normal, norm
 
-from flexnas_bench import DesignSpace, OptionError, load_space, make_optimizer
+from flexnas_bench import DesignSpace, OptionError, load_embedding, load_space, make_optimizer
 
 
 def value(card):
@@ -82,8 +82,15 @@ def test_mean_and_variance_are_those_of_botorch(process, candidates):
 def test_values_are_standardised(process):
     assert process.y.mean().abs() < 1e-12
     assert process.y.std(correction=0) == pytest.approx(1)
-    assert standardised(torch.tensor([70.1, 70.1, 70.1], dtype=torch.double)).abs().max() < 1e-4
+    assert standardised(torch.tensor([70.1] * 6, dtype=torch.double)).abs().max() < 1e-4  # whose mean is rounded
     assert standardised(torch.tensor([70.1], dtype=torch.double)) == 0
+
+
+@pytest.mark.parametrize("embedding", ["one-hot", "stretched"])
+def test_inputs_are_spread_like_points_in_the_unit_cube(pool, embedding):
+    points = inputs(load_embedding(embedding, pool).features)
+    assert points.var(dim=0).mean() == pytest.approx(1 / 12, rel=0.01)
+    assert points.dtype == torch.double
 
 
 def test_hyperparameters_are_the_most_probable(pool):
@@ -173,6 +180,7 @@ def test_it_finds_the_top_of_a_smooth_landscape(seed):
 
 def test_what_it_proposes_follows_from_what_was_told(pool):
     """Whether a history was told at once or bit by bit, and whatever the caller did to torch."""
+    threads = torch.get_num_threads()
     options = {"seed": 5, "initial": 21}
     first, again = (make_optimizer(GPBO, pool, **options) for _ in range(2))
     cards = []
@@ -180,9 +188,10 @@ def test_what_it_proposes_follows_from_what_was_told(pool):
         cards += first.ask()
         first.tell(cards[-1:], [value(cards[-1])])
     torch.manual_seed(8)
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    before = torch.get_rng_state()
     again.tell(cards, [value(card) for card in cards])
     assert again.ask(2) == first.ask(2)
+    assert (again.process().kernel.lengthscale == first.process().kernel.lengthscale).all()
     assert (torch.get_rng_state() == before).all()
     assert torch.get_num_threads() == threads
 

@@ -11,22 +11,36 @@ def test_it_reaches_the_top_of_a_landscape_with_one_summit():
     target = space.decisions.of(top)
 
     def score(cards):
-        return np.array([sum(space.decisions.of(card).get(k) == v for k, v in target.items()) for card in cards])
+        return np.array([[sum(space.decisions.of(card).get(k) == v for k, v in target.items())] for card in cards])
 
-    found = climb(space, space.sample(3, seed=5), score, beam=4)
-    assert max(found, key=found.__getitem__) == top
-    assert len(found) < space.size / 4
+    found, scores = climb(space, space.sample(3, seed=5), score, beam=4)
+    assert found[scores.argmax()] == top
+    assert len(set(found)) == len(found) == len(scores) < space.size / 4
+
+
+def test_several_scores_are_climbed_at_once():
+    space = load_space("g2")
+
+    def score(cards):
+        sizes = np.array([card.parameters for card in cards]) / 1e6
+        return np.stack([sizes, -sizes], axis=1)
+
+    found, scores = climb(space, space.sample(1, seed=3), score, beam=1)
+    every = load_space("homogeneous")
+    assert scores[:, 0].max() == max(card.parameters for card in every) / 1e6
+    assert -scores[:, 1].max() == min(card.parameters for card in every) / 1e6
+    np.testing.assert_array_equal(score(found), scores)
 
 
 def test_it_ends_where_no_neighbour_is_better():
     space = load_space("g2")
 
     def score(cards):
-        return np.array([np.sin(card.parameters / 3e5) for card in cards])
+        return np.array([[np.sin(card.parameters / 3e5)] for card in cards])
 
-    found = climb(space, space.sample(2, seed=1), score, beam=1)
-    best = max(found, key=found.__getitem__)
-    assert all(found[neighbor] <= found[best] for neighbor in space.neighbors(best))
+    found, scores = climb(space, space.sample(2, seed=1), score, beam=1)
+    best = found[scores.argmax()]
+    assert all(score([neighbor]) <= scores.max() for neighbor in space.neighbors(best))
 
 
 def test_the_nearest_card_of_a_grid_that_is_not_excluded():

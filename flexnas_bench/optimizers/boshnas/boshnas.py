@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding.base import MATRIX_LIMIT, Vectors
+from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import OptionError
 from flexnas_bench.optimizers.base import Optimizer
 from flexnas_bench.optimizers.boshnas.adahessian import adahessian_maximise
@@ -145,19 +144,15 @@ class Boshnas(Optimizer):
         if self._listed:
             free = self.unseen()
             return sorted(set(free[torch.cdist(points, self.candidates[free]).argmin(dim=1).numpy()].tolist()))
-        starts = torch.cdist(points, self.candidates).argmin(dim=1).tolist()
-        return sorted(
-            {self._near(point, self._sample[i], rng) for point, i in zip(points.numpy(), starts, strict=True)}
+        starts = [self._sample[i] for i in torch.cdist(points, self.candidates).argmin(dim=1).tolist()]
+        found, nearness = climb(
+            self.space,
+            starts,
+            lambda cards: -torch.cdist(torch.from_numpy(self.embedding.features_of(cards)), points).numpy(),
+            _BEAM,
         )
-
-    def _near(self, point: Vectors, start: ModelCard, rng: np.random.Generator) -> int:
-        """Index of the unseen card nearest to a point, of those that a climb from a card looks at."""
-
-        def nearness(cards: Sequence[ModelCard]) -> Vectors:
-            near: Vectors = -np.linalg.norm(self.embedding.features_of(cards) - point, axis=1)
-            return near
-
-        found = climb(self.space, [start], nearness, _BEAM)
-        nearest = max(found, key=found.__getitem__)
-        free = [card for card in found if self.space.index(card) not in self.seen]
-        return self.space.index(max(free, key=found.__getitem__)) if free else self.nearest_unseen(nearest, rng)
+        seen = self.seen
+        fresh = [i for i, card in enumerate(found) if self.space.index(card) not in seen]
+        if not fresh:
+            return [self.nearest_unseen(found[0], rng)]
+        return sorted({self.space.index(found[fresh[i]]) for i in nearness[fresh].argmax(axis=0)})
