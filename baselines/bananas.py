@@ -5,8 +5,7 @@ and has one such path: encoded by it, no two cards would have anything in common
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from flexnas_bench import DesignSpace, Optimizer, OptionError
+from flexnas_bench import DesignSpace, Optimizer, OptionError, reproducible
 
 
 class Bananas(Optimizer):
@@ -69,7 +68,7 @@ class Bananas(Optimizer):
         if not self.succeeded:
             return self.draw_unseen(n, rng)
         mutants = self.mutants(rng)
-        with _reproducible(int(rng.integers(2**63))):
+        with reproducible(int(rng.integers(2**63))):
             predictions = self.fit().predict(self._features(mutants))
         values = thompson(predictions, rng)
         return [mutants[i] for i in np.argsort(-values, kind="stable")[:n]]
@@ -149,16 +148,3 @@ def thompson(predictions: NDArray[np.float64], rng: np.random.Generator) -> NDAr
     """
     draws: NDArray[np.float64] = rng.normal(predictions.mean(axis=0), predictions.std(axis=0))
     return draws
-
-
-@contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
-    """Seeds torch and keeps it to one thread, as sums split over threads round differently; restores both."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Normal
 
-from flexnas_bench import DesignSpace, Optimizer, OptionError
+from flexnas_bench import DesignSpace, Optimizer, OptionError, reproducible
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # GPyTorch calls `torch.jit.script` as it is imported
@@ -63,7 +63,7 @@ class GPBO(Optimizer):
         """The unseen index of the highest `LogEI`; as long as no evaluation succeeded, `n` random ones."""
         if not self.succeeded:
             return self.draw_unseen(n, rng)
-        with _reproducible(self.seed):
+        with exact(self.seed):
             return self.highest_unseen(self.score(self.process()), 1, rng)
 
     def process(self) -> Process:
@@ -173,20 +173,13 @@ def standardised(y: Tensor) -> Tensor:
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
+def exact(seed: int) -> Iterator[None]:
     """Seeds torch and keeps it to one thread and exact algebra inside the block; restores everything afterwards.
 
-    One thread because sums split over threads round differently. Exact because GPyTorch turns to approximations, some
-    of them random, beyond 800 points.
+    Exact because GPyTorch turns to approximations, some of them random, beyond 800 points.
     """
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]), max_cholesky_size(2**31), warnings.catch_warnings():
+    with reproducible(seed), max_cholesky_size(2**31), warnings.catch_warnings():
         # Of a fit that is tried again, and of a matrix that was given jitter: both come with their remedy.
         warnings.simplefilter("ignore", OptimizationWarning)
         warnings.simplefilter("ignore", NumericalWarning)
-        torch.manual_seed(seed)
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+        yield
