@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from flexnas_bench import load_benchmark, load_space
 from flexnas_bench.figures.trajectory import draw_trajectories
-from flexnas_bench.searching.analysis import estimate, ranks
+from flexnas_bench.searching.analysis import estimate
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.runs import CARDS, RUNS
@@ -101,7 +101,7 @@ def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
 def show_ranks(compared: Mapping[str, Comparison]) -> None:
     """Prints the mean rank of every method at every step, over problems and seeds, best first."""
     steps = list(STEPS)
-    found = [ranks(one.expected if one.problem["noisy"] else one.best) for one in compared.values()]
+    found = [one.ranks for one in compared.values()]
     means = {name: pd.concat([each[name][steps] for each in found]).mean() for name in found[0]}
     print(
         "\n| method | " + " | ".join(f"at {step}" for step in steps) + " | mean |\n|---|" + "---:|" * (len(steps) + 1)
@@ -124,7 +124,7 @@ def draw(problem: str, comparison: Comparison) -> None:
     objective = choose_objective(bench, space, settings["task"], settings["protocol"], settings["kind"])
     result = objective.query(space[0], 0)
     draw_trajectories(
-        comparison.expected if settings["noisy"] else comparison.best,
+        comparison.judged,
         ROOT / "docs" / f"quality-{problem}.png",
         title=f"{'Trained' if settings['kind'] == 'table' else 'Predicted'} encoders of {space.name}{noise}",
         ylabel=f"{'expected' if settings['noisy'] else 'best'} {settings['task']} (points)",

@@ -160,6 +160,8 @@ class Benchmark:
             raise OptionError(f"unknown kind {shown(kind)}; there are {', '.join(KINDS)}")
         if seed is not None and kind != "surrogate":
             raise OptionError(f"seed draws a run from the surrogate; kind {kind} has none to draw")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+            raise OptionError(f"seed: {shown(seed)} is not a whole number, 0 or more")
         if kind == "surrogate":
             if replicate is not None or init != SCRATCH:
                 raise OptionError("kind surrogate predicts trainings from scratch, and has no replicates")

@@ -88,6 +88,12 @@ def test_no_prediction_without_grounds(bench):
         quiet.draw(ModelCard.named("bert-tiny"), 0)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "a"])
+def test_seeds_that_are_none(bench, seed):
+    with pytest.raises(OptionError, match="seed: "):
+        bench.query("bert-tiny", kind="surrogate", seed=seed)
+
+
 @pytest.mark.parametrize("settings", [{"replicate": 0}, {"init": "ab" * 32}])
 def test_settings_that_no_prediction_has(bench, settings):
     with pytest.raises(OptionError, match="kind surrogate"):

@@ -55,8 +55,7 @@ def _optimum(problem: Any, store: Path | None) -> float:
     try:
         space = load_space(problem["space"].rpartition(",")[2])
         bench = load_benchmark(store=store)
-        known = choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"])
-        return math.nan if problem["noisy"] else known.optimum(space)
+        return choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"]).optimum(space)
     except (FlexnasError, KeyError):
         return math.nan
 
@@ -74,37 +73,39 @@ def _draw(comparison: Comparison, out: Path, optimum: float) -> None:
     drawings = {
         "best_so_far": (comparison.best, f"best {task} so far (points)", "evaluations"),
         "expected": (comparison.expected, f"expected {task} of the best card so far (points)", "evaluations"),
-        "best_by_hours": (comparison.by_time, f"best {task} so far (points)", "simulated hours"),
+        "best_by_hours": (comparison.by_hours, f"best {task} so far (points)", "simulated hours"),
+        "best_by_gpu_hours": (comparison.by_gpu_hours, f"best {task} so far (points)", "simulated GPU-hours"),
         "ranks": (comparison.ranks, "rank among methods (1 is best)", "evaluations"),
     }
     for name, (tables, ylabel, xlabel) in drawings.items():
         if tables:
-            line = None if math.isnan(optimum) or name in ("expected", "ranks") else optimum
-            draw_trajectories(
-                tables, out / f"{name}.png", title=title, ylabel=ylabel, note=note, xlabel=xlabel, optimum=line
-            )
+            shown = name == "expected" if problem.get("noisy") else name.startswith("best")
+            line = optimum if shown and not math.isnan(optimum) else None
+            labels = {"title": title, "ylabel": ylabel, "note": note, "xlabel": xlabel}
+            draw_trajectories(tables, out / f"{name}.png", **labels, optimum=line, raw=name != "ranks")
 
 
 def _show(found: dict[str, Any]) -> None:
-    methods = found["methods"]
+    methods, noisy = found["methods"], found["problem"].get("noisy")
+    judged = "expected value" if noisy else "best value"
     titles = {
         "best": "best value so far",
-        "regret": f"simple regret (the best there is: {found['optimum']:.2f})",
+        "regret": f"simple regret of the {judged} (the best there is: {found['optimum']:.2f})",
         "expected": "expected value of the card with the best reading so far",
-        "rank": "rank among methods (1 is best)",
+        "rank": f"rank among methods by {judged} (1 is best)",
     }
     for what, title in titles.items():
         if any(method[what] for method in methods.values()):
             say(f"{title}, mean over seeds and 90 % interval")
             say(_table({name: method[what] for name, method in methods.items()}))
-    say(f"evaluations to {found['target']:.2f}, median over seeds")
+    say(f"evaluations to {judged} {found['target']:.2f}, median over seeds")
     table = Table("method", "evaluations", "seeds that reached it", box=None)
     for name, method in methods.items():
         median, reached = method["evaluations_to_target_median"], method["seeds_that_reached_target"]
         table.add_row(name, "never" if math.isinf(median) else f"{median:g}", f"{reached} of {method['seeds']}")
     say(table)
     if found["pairs"]:
-        say("paired differences in best value, 90 % interval, p of Wilcoxon's signed-rank test")
+        say(f"paired differences in {judged}, 90 % interval, p of Wilcoxon's signed-rank test")
         table = Table("pair", "evaluations", "difference", "90 % interval", "p", box=None)
         for pair in found["pairs"]:
             interval = f"{pair['low']:+.2f} to {pair['high']:+.2f}"

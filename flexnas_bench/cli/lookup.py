@@ -14,7 +14,7 @@ from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import OptionError
 from flexnas_bench.loading import load_benchmark
-from flexnas_bench.results import COST_ASSUMPTION, DEFAULT_PROTOCOL, GLUE8, SCRATCH
+from flexnas_bench.results import COST_ASSUMPTION, DEFAULT_PROTOCOL, GLUE8, PREDICTED, SCRATCH
 
 CardArgument = Annotated[
     str, typer.Argument(help="A model card as JSON, its hash of 64 hex digits, or a name (bert-tiny, ...).")
@@ -25,23 +25,28 @@ def query(
     card: CardArgument,
     task: Annotated[str, typer.Option(help="Task; glue8 is the mean of the eight without WNLI.")] = GLUE8,
     protocol: Annotated[str, typer.Option(help="Training recipe.")] = DEFAULT_PROTOCOL,
-    kind: Annotated[str, typer.Option(help="table, or auto: in this version the same.")] = "table",
+    kind: Annotated[
+        str,
+        typer.Option(help="table, of a trained model; surrogate, predicted; auto, either, the table first."),
+    ] = "table",
     replicate: Annotated[int | None, typer.Option(help="One training, from 0; the mean over all if not given.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw a run from the surrogate instead of its mean.")] = None,
     init: Annotated[str, typer.Option(help="scratch, or a donor's hash.")] = SCRATCH,
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Look up the score of a card, with where it came from."""
     bench = load_benchmark(store=store)
-    result = bench.query(named_or_text(card), task, protocol, kind, replicate, init=init)
+    result = bench.query(named_or_text(card), task, protocol, kind, replicate, seed, init=init)
     if as_json:
         print_json(asdict(result))
         return
     say(describe(result))
     say(f"card {result.card_hash}")
     if not math.isnan(result.cost_seconds):
-        say(f"cost {result.cost_seconds:,.0f} s a training{f', {COST_ASSUMPTION}' if result.cost_assumed else ''}")
-    say(f"source: {bench.cite(result)}")
+        how = "predicted, " if result.origin == PREDICTED else ""
+        say(f"cost {how}{result.cost_seconds:,.0f} s a training{f', {COST_ASSUMPTION}' if result.cost_assumed else ''}")
+    say(f"source{' of what it is predicted from' if result.origin == PREDICTED else ''}: {bench.cite(result)}")
 
 
 def optimizers(as_json: Json = False) -> None:

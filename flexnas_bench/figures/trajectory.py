@@ -15,7 +15,9 @@ from matplotlib.ticker import MaxNLocator
 from flexnas_bench.figures.saving import save_figure
 from flexnas_bench.searching.analysis import estimate
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")  # Okabe and Ito
+# Okabe and Ito, and two more that are told apart from these.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255")
+_FEW = 3
 
 
 def draw_trajectories(
@@ -27,10 +29,12 @@ def draw_trajectories(
     note: str,
     xlabel: str = "evaluations",
     optimum: float | None = None,
+    raw: bool = True,
 ) -> None:
     """Draws runs of one or more methods into a picture: raw runs thin, means thick, 90 % intervals shaded.
 
     The axis begins under the worst run after a sixth of the evaluations; what lies lower, at the start, is cut off.
+    Methods whose names differ after a comma only have one colour, and the later ones are dashed.
 
     Args:
         tables: by the name of a method a row a seed and a column a step, or a point in time, as of `best_so_far`.
@@ -40,11 +44,46 @@ def draw_trajectories(
         note: below the picture: origin and source of the scores.
         xlabel: what the columns are.
         optimum: best score of the space, as a dashed line.
+        raw: whether to draw the runs, which of ranks say little.
     """
-    figure = Figure(figsize=(7.2, 4.5), dpi=160, layout="constrained")
+    few = len(tables) <= _FEW
+    figure = Figure(figsize=(7.2 if few else 9.0, 4.5 if few else 5.2), dpi=160, layout="constrained")
     axes = figure.add_subplot()
-    for (name, best), colour in zip(tables.items(), cycle(_COLOURS)):
-        _draw_one(axes, best, name, colour)
+    colours = dict(zip(dict.fromkeys(map(_base, tables)), cycle(_COLOURS)))
+    drawn: set[str] = set()
+    for name, best in tables.items():
+        style = "--" if _base(name) in drawn else "-"
+        drawn.add(_base(name))
+        _draw_one(axes, best, name, colours[_base(name)], style, raw, 1.0 if few else 0.4)
+    _limit(axes, tables, optimum, raw)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.margins(x=0.01)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+    if few:
+        axes.legend(loc="lower right", frameon=False)
+    else:
+        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    figure.supxlabel(fill(f"{_seeds(tables)}{note}", 120), fontsize=7, color="0.35")
+    save_figure(figure, path)
+
+
+def _base(name: str) -> str:
+    return name.partition(",")[0]
+
+
+def _seeds(tables: Mapping[str, pd.DataFrame]) -> str:
+    """How many seeds there are, and so what is shaded."""
+    fewest, most = (bound(len(table) for table in tables.values()) for bound in (min, max))
+    seeds = f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
+    return "1 seed. " if most == 1 else f"{seeds}, mean with 90 % interval. "
+
+
+def _limit(axes: Axes, tables: Mapping[str, pd.DataFrame], optimum: float | None, raw: bool) -> None:
+    """Sets the limits of the axis of scores, and draws the optimum."""
+    if not raw:
+        return
     bottom = min(best.iloc[:, len(best.columns) // 6].min() for best in tables.values())
     top = max(best.to_numpy().max() for best in tables.values()) if optimum is None else optimum
     axes.set_ylim(bottom - 0.05 * (top - bottom), top + 0.08 * (top - bottom) + 1e-3)
@@ -52,21 +91,12 @@ def draw_trajectories(
         axes.axhline(optimum, color="0.35", linestyle="--", linewidth=1)
         label = f"best of the space: {optimum:.2f}"
         axes.text(0.005, optimum, label, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8, color="0.35")
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    axes.margins(x=0.01)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.25)
-    axes.legend(loc="lower right", frameon=False)
-    figure.supxlabel(fill(note, 120), fontsize=7, color="0.35")
-    save_figure(figure, path)
 
 
-def _draw_one(axes: Axes, best: pd.DataFrame, name: str, colour: str) -> None:
+def _draw_one(axes: Axes, best: pd.DataFrame, name: str, colour: str, style: str, raw: bool, strength: float) -> None:
     steps, values = best.columns.to_numpy(), best.to_numpy()
-    for run in values:
-        axes.step(steps, run, where="mid", color=colour, alpha=0.15, linewidth=0.6)
+    for run in values if raw else ():
+        axes.step(steps, run, where="mid", color=colour, alpha=0.15 * strength, linewidth=0.6)
     mean = estimate(values)
-    seeds = f"{len(best)} seeds, 90 % interval" if len(best) > 1 else "1 seed"
-    axes.fill_between(steps, mean.low, mean.high, step="mid", color=colour, alpha=0.25, linewidth=0)
-    axes.step(steps, mean.mean, where="mid", color=colour, linewidth=2, label=f"{name} ({seeds})")
+    axes.fill_between(steps, mean.low, mean.high, step="mid", color=colour, alpha=0.25 * strength, linewidth=0)
+    axes.step(steps, mean.mean, where="mid", color=colour, linestyle=style, linewidth=1.0 + strength, label=name)

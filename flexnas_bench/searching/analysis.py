@@ -79,19 +79,17 @@ def expected_so_far(frame: pd.DataFrame, cards: pd.DataFrame, optimizer: str | N
     return best_so_far(frame.assign(best=expected.groupby([frame[name] for name in run]).ffill()), optimizer)
 
 
-def best_by_time(frame: pd.DataFrame, hours: NDArray[np.float64], optimizer: str | None = None) -> pd.DataFrame:
+def best_by_time(frame: pd.DataFrame, hours: NDArray[np.float64], clock: pd.Series) -> pd.DataFrame:
     """Best value at points in simulated time: one row a seed, one column a point; NaN before the first value.
 
     Args:
-        frame: runs, as `Run.frame`.
-        hours: simulated hours since the start.
-        optimizer: as of `best_so_far`.
+        frame: runs of one method, as `Run.frame`, by step.
+        hours: the points.
+        clock: hours at the end of each evaluation, not falling within a seed, by the rows of the frame.
     """
-    if optimizer is not None:
-        frame = frame[frame["optimizer"] == optimizer]
     rows = {}
     for seed, run in frame.groupby("seed"):
-        done = np.searchsorted(run["finished_at"] / 3600, hours, side="right")
+        done = np.searchsorted(clock[run.index], hours, side="right")
         rows[seed] = np.concatenate([[np.nan], run["best"]])[done]
     return pd.DataFrame.from_dict(rows, orient="index", columns=hours)
 

@@ -66,7 +66,7 @@ class Comparison:
                 label = str(name) if counts[name] == 1 else path.resolve().name
                 if label in frames:
                     raise OptionError(f"two of these are named {label}; give each folder a name of its own")
-                frames[label] = runs
+                frames[label] = runs.sort_values(["seed", "step"])
         problems = [
             {name: settings[name] for name in _PROBLEM if name in settings} for *_, settings in found if settings
         ]
@@ -89,25 +89,42 @@ class Comparison:
             return {}
         return {name: expected_so_far(frame, self.cards) for name, frame in self.frames.items()}
 
-    @cached_property
-    def by_time(self) -> dict[str, pd.DataFrame]:
-        """Best value by simulated hours, from when all runs have one until the first one ends; empty without times."""
-        ends = [frame.groupby("seed")["finished_at"].agg(["min", "max"]) / 3600 for frame in self.frames.values()]
-        first, last = max(end["min"].max() for end in ends), min(end["max"].min() for end in ends)
+    @property
+    def judged(self) -> dict[str, pd.DataFrame]:
+        """What methods are judged by: the best value so far; the expected one where values were drawn with noise."""
+        return self.expected if self.problem.get("noisy") and self.expected else self.best
+
+    @property
+    def by_hours(self) -> dict[str, pd.DataFrame]:
+        """Best value by simulated hours since the start, whatever the number of workers; see `by_gpu_hours`."""
+        return self._by_time({name: frame["finished_at"] / 3600 for name, frame in self.frames.items()})
+
+    @property
+    def by_gpu_hours(self) -> dict[str, pd.DataFrame]:
+        """Best value by simulated hours that all finished trainings took together.
+
+        From when all runs have a value until the first of them ends; empty where times are not known.
+        """
+        costs = {name: frame.groupby("seed")["cost_seconds"] for name, frame in self.frames.items()}
+        return self._by_time({name: cost.cumsum() / 3600 for name, cost in costs.items()})
+
+    def _by_time(self, clocks: Mapping[str, pd.Series]) -> dict[str, pd.DataFrame]:
+        spans = [clock.groupby(self.frames[name]["seed"]).agg(["min", "max"]) for name, clock in clocks.items()]
+        first, last = max(span["min"].max() for span in spans), min(span["max"].min() for span in spans)
         if not last > first:  # times are not known, or have nothing in common
             return {}
         hours = np.linspace(first, last, _POINTS)
-        return {name: best_by_time(frame, hours) for name, frame in self.frames.items()}
+        return {name: best_by_time(frame, hours, clocks[name]) for name, frame in self.frames.items()}
 
     @cached_property
     def ranks(self) -> dict[str, pd.DataFrame]:
-        """Rank of each method at each step, seed by seed (see `ranks`)."""
-        return ranks(self.best)
+        """Rank of each method at each step, seed by seed (see `ranks`), by what they are judged by."""
+        return ranks(self.judged)
 
     @property
     def target(self) -> float:
-        """A value that half of all runs reach: the median of the best values at their ends."""
-        return float(np.median(np.concatenate([table.iloc[:, -1] for table in self.best.values()])))
+        """A value that half of all runs reach: the median of what they are judged by at their ends."""
+        return float(np.median(np.concatenate([table.iloc[:, -1] for table in self.judged.values()])))
 
     def summary(self, steps: Sequence[int], target: float, optimum: float = math.nan) -> dict[str, Any]:
         """Everything as numbers.
@@ -127,11 +144,12 @@ class Comparison:
         }
 
     def _method(self, name: str, steps: Sequence[int], target: float, optimum: float) -> dict[str, Any]:
-        reached = evaluations_to(self.best[name], target)
+        judged = self.judged[name]
+        reached = evaluations_to(judged, target)
         return {
             "seeds": len(self.best[name]),
             "best": _estimates(self.best[name], steps),
-            "regret": _estimates(optimum - self.best[name], steps) if not math.isnan(optimum) else [],
+            "regret": _estimates(optimum - judged, steps) if not math.isnan(optimum) else [],
             "expected": _estimates(self.expected[name], steps) if self.expected else [],
             "rank": _estimates(self.ranks[name], [step for step in steps if step in self.ranks[name]]),
             "evaluations_to_target_median": float(np.median(reached)),
@@ -140,7 +158,7 @@ class Comparison:
         }
 
     def _pairs(self, one: str, other: str, steps: Sequence[int]) -> list[dict[str, Any]]:
-        difference = paired_difference(self.best[one], self.best[other])
+        difference = paired_difference(self.judged[one], self.judged[other])
         if difference.empty:
             return []
         return [

@@ -52,6 +52,16 @@ def test_query_says_score_origin_protocol_and_source(flexnas, bench):
     assert answer["card_hash"] == best.card_hash
 
 
+def test_a_predicted_score_is_never_shown_as_another(flexnas):
+    code, out, _ = flexnas("query", "flexibert-mini", "--kind", "surrogate")
+    assert code == 0
+    for text in ("of no training", "predicted", "cost predicted", "source of what it is predicted from: A. Serianni"):
+        assert text in out
+    drawn = json.loads(flexnas("query", "flexibert-mini", "--kind", "surrogate", "--seed", 3, "--json")[1])
+    assert drawn["origin"] == "predicted"
+    assert f"glue8 {drawn['value']:.2f}" not in out
+
+
 def test_info_of_the_benchmark(flexnas):
     facts = json.loads(flexnas("info", "--json")[1])
     assert (facts["trainings"], facts["cards_trained"], facts["scores"]) == (795, 501, 7_075)
@@ -110,6 +120,45 @@ def test_run_leaves_a_table_and_a_picture(flexnas, tmp_path):
     assert summary["best_result"]["value"] == frame["value"].max()
     assert [row["step"] for row in summary["best_so_far"]] == [10, 12]
     assert summary["best_so_far"][-1]["mean"] == pytest.approx(frame[frame["step"] == 12]["best"].mean())
+
+
+def test_levels_workers_and_transfers(flexnas, tmp_path):
+    levels = ("run", "--optimizer", "evolution", "--levels", "g1,g2,g3", "--budget", 36, "--seeds", 2)
+    cluster = ("--workers", 4, "--transfer", "--overlap", "0.5")
+    code, out, _ = flexnas(*levels, *cluster, "--out", tmp_path / "run")
+    assert code == 0
+    for text in ("best at its end", "all scores are predicted", "hours on 4 simulated workers", "transfers of weights"):
+        assert text in out
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [row["level"] for row in summary["levels"]] == ["g1", "g2", "g3"]
+    assert [row["evaluations"] for row in summary["levels"]] == [12, 12, 12]
+    frame = read_runs(tmp_path / "run" / "runs.parquet")
+    ends = [frame[frame["step"] == step]["best"].mean() for step in (12, 24, 36)]
+    assert [row["best"]["mean"] for row in summary["levels"]] == pytest.approx(ends)
+    assert [row["gain"]["mean"] for row in summary["levels"][1:]] == pytest.approx(
+        [ends[1] - ends[0], ends[2] - ends[1]]
+    )
+    code, _, err = flexnas(*levels[:-4], "--budget", 48, *cluster, "--out", tmp_path / "run")
+    assert (code, "its budget is" in err) == (2, True)
+
+
+def test_methods_are_compared(flexnas, tmp_path):
+    for name in ("random", "evolution"):
+        run = ("run", "--optimizer", name, "--space", "g1", "--noisy", "--budget", 20, "--seeds", 3)
+        assert flexnas(*run, "--out", tmp_path / name)[0] == 0
+    code, out, _ = flexnas("compare", tmp_path / "random", tmp_path / "evolution", "--out", tmp_path / "pictures")
+    assert code == 0
+    assert re.search(r"regret of the expected value \(the best there is: 74\.", out)
+    for text in ("best value so far", "expected value of the card", "rank among", "evolution", "signed-rank"):
+        assert text in out
+    names = {"best_so_far.png", "expected.png", "best_by_hours.png", "best_by_gpu_hours.png", "ranks.png"}
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == names
+    found = json.loads(flexnas("compare", tmp_path / "random", tmp_path / "evolution", "--json", "--target", 60)[1])
+    assert found["methods"]["random"]["evaluations_to_target_median"] <= 20
+    assert found["target"] == 60
+    assert len(found["methods"]["random"]["best"]) == 1
+    code, _, err = flexnas("compare", tmp_path / "random", "--steps", "ten")
+    assert (code, "no list of numbers" in err) == (2, True)
 
 
 def test_what_was_found_is_left_as_json_too(flexnas, tmp_path):

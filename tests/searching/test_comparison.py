@@ -39,7 +39,8 @@ def test_the_expected_value_is_that_of_the_card_with_the_best_reading():
 
 
 def test_best_values_by_simulated_time():
-    found = best_by_time(runs([1.0, 3.0, 2.0]), np.array([0.5, 1.0, 2.5, 9.0]))
+    frame = runs([1.0, 3.0, 2.0])
+    found = best_by_time(frame, np.array([0.5, 1.0, 2.5, 9.0]), frame["finished_at"] / 3600)
     np.testing.assert_array_equal(found.to_numpy(), [[np.nan, 1.0, 3.0, 3.0]])
 
 
@@ -95,7 +96,12 @@ def test_a_comparison_says_what_the_runs_say(bench, folders):
         found["methods"]["random"]["best"][1]["mean"] - found["methods"]["evolution"]["best"][1]["mean"]
     )
     assert comparison.problem["space"] == "pool"
-    assert set(comparison.by_time) == {"random", "evolution"}
+    for tables in (comparison.by_hours, comparison.by_gpu_hours):  # the same for one worker
+        last = tables["evolution"].iloc[:, -1]
+        frame = comparison.frames["evolution"]
+        assert (
+            last[2] == frame[(frame["seed"] == 2) & (frame["finished_at"] <= last.name * 3600 + 1e-6)]["best"].iloc[-1]
+        )
     assert not math.isnan(comparison.target)
 
 
@@ -118,3 +124,14 @@ def test_a_table_alone_has_no_expected_values(folders, tmp_path):
     found = Comparison.read([tmp_path / "alone.parquet"])
     assert found.expected == {}
     assert found.summary([10], 74.0)["methods"]["random"]["expected"] == []
+
+
+def test_eight_workers_take_less_time_and_no_fewer_gpu_hours(bench, tmp_path):
+    for workers in (1, 8):
+        for seed in range(2):
+            search(bench, "random", budget=30, seed=seed, workers=workers, out=tmp_path / f"on-{workers}")
+    found = Comparison.read([tmp_path / "on-1", tmp_path / "on-8"])
+    hours, gpu_hours = found.by_hours, found.by_gpu_hours
+    assert hours["on-8"].columns[-1] < 6
+    assert gpu_hours["on-8"].columns[-1] > 20
+    assert (hours["on-8"].iloc[:, -1] >= hours["on-1"].iloc[:, -1]).all()
