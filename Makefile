@@ -38,7 +38,7 @@ quality: $(VENV)/installed-dev  ## The search-quality table of benchmarks/RESULT
 
 speed: $(VENV)/installed-dev  ## The tables of times in benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/query_time.py
-	$(BIN)/python benchmarks/step_time.py
+	$(BIN)/python benchmarks/ask_time.py
 	$(BIN)/python benchmarks/distance_time.py
 
 constraints:  ## Pin what is installed now

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from flexnas_bench import load_benchmark, load_space
+from flexnas_bench import ModelCard, load_benchmark, load_space
+from flexnas_bench.distance.overlap import Donors
 from flexnas_bench.figures.trajectory import draw_trajectories
 from flexnas_bench.searching.analysis import estimate
 from flexnas_bench.searching.comparison import Comparison
@@ -30,6 +31,7 @@ from flexnas_bench.storage import write_checksums, write_parquet
 ROOT = Path(__file__).parents[1]
 SEEDS, BUDGET, STEPS = 20, 100, (20, 40, 100)
 ABLATION_BUDGET = 60
+THRESHOLDS = (0.8, 0.75, 0.5)
 PROBLEMS: Mapping[str, dict[str, Any]] = {
     "pool": {"space": "pool"},
     "g1": {"space": "g1"},
@@ -110,6 +112,28 @@ def show_ranks(compared: Mapping[str, Comparison]) -> None:
         print(f"| {name} | " + " | ".join(f"{row[step]:.1f}" for step in steps) + f" | {row.mean():.1f} |")
 
 
+def show_transfers(compared: Mapping[str, Comparison]) -> None:
+    """Prints how often a card overlaps an earlier one enough for a transfer of weights (section 3.3.3)."""
+    print("\n| method | " + " | ".join(f"{problem}, {t}" for problem in compared for t in THRESHOLDS) + " |")
+    print("|---|" + "---:|" * (len(compared) * len(THRESHOLDS)))
+    for name in next(iter(compared.values())).frames:
+        shares = [transfer_share(one, name, threshold) for one in compared.values() for threshold in THRESHOLDS]
+        print(f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+
+
+def transfer_share(comparison: Comparison, name: str, threshold: float) -> float:
+    """The share of a method's evaluations that a transfer would serve, one worker, all seeds."""
+    assert comparison.cards is not None
+    cards = {row.card_hash: ModelCard.from_json(row.card) for row in comparison.cards.itertuples()}
+    served = []
+    for _, run in comparison.frames[name].groupby("seed"):
+        donors = Donors(threshold)
+        for digest in run["card_hash"]:
+            served.append(donors.serve(cards[digest]))
+            donors.add(cards[digest])
+    return float(np.mean(served))
+
+
 def cell(samples: pd.Series) -> str:
     """A mean with its 90 % interval."""
     found = estimate(samples.to_numpy())
@@ -154,6 +178,8 @@ def main() -> None:
             show(comparison, STEPS, what)
     print("\nranks: mean over seeds and problems, by expected values where scores are noisy")
     show_ranks(compared)
+    print("\nshare of evaluations that weights could be transferred for, by threshold")
+    show_transfers(compared)
     for problem in arguments.ablations:
         folders = {
             name: run(problem, f"ablation {name}", {"optimizer": "boshnas", **options}, ABLATION_BUDGET, arguments.jobs)

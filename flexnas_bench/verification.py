@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -28,11 +28,12 @@ from flexnas_bench.results import (
     GLUE_METRICS,
     ORIGINS,
     POOL,
+    PREDICTED,
     RESULTS,
     RUNS_TRAINED,
     SCRATCH,
 )
-from flexnas_bench.searching.runs import RUNS, make_rows
+from flexnas_bench.searching.runs import CARDS, CARDS_FILE, RUNS, make_rows
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import CHECKSUMS, read_checksums, read_parquet, read_toml
 from flexnas_bench.store import KEY, Store
@@ -81,10 +82,13 @@ def verify_tables(folder: Path) -> Iterator[Check]:
     yield _check("pool", tables["pool.parquet"], lambda: _pool(tables["pool.parquet"], runs))
     figures = [row for name in FIGURES for row in tables[table_path(name)]]
     yield _check("published figures", figures, lambda: _figures(figures, described[1]))
-    searches = [row for name, rows in tables.items() if name.startswith("runs/") for row in rows]
-    yield _check("searches", searches, lambda: _searches(searches, _answers(results, runs)))
+    searches = {name: rows for name, rows in tables.items() if _schema(name) is RUNS}
+    found = {name: rows for name, rows in tables.items() if _schema(name) is CARDS}
+    answers = _answers(results, runs)
+    yield _check("searches", _all(searches), lambda: _searches(searches, answers))
+    yield _check("cards of searches", _all(found), lambda: _found(searches, found))
     vectors = {name: tables[learned_path(name)] for name in LEARNED}
-    yield _check("vectors", [row for rows in vectors.values() for row in rows], lambda: _vectors(vectors, cards))
+    yield _check("vectors", _all(vectors), lambda: _vectors(vectors, cards))
     problems = tables[matched.SHIPPED]
     yield _check("matched edges", problems, lambda: _problems(problems))
     yield _check("cards", cards, lambda: _cards(cards))
@@ -140,10 +144,21 @@ def _checksums(folder: Path, names: list[str]) -> Iterator[str]:
             yield f"{name} has another checksum than {CHECKSUMS} says"
 
 
+def _schema(name: str) -> pa.Schema | None:
+    """The schema of a shipped file, if it is a table that is known."""
+    if name.startswith("runs/"):
+        return CARDS if name.endswith(f"_{CARDS_FILE}") else RUNS
+    return SCHEMAS.get(name)
+
+
+def _all(tables: Mapping[str, Rows]) -> Rows:
+    return [row for rows in tables.values() for row in rows]
+
+
 def _read_all(folder: Path, names: list[str], tables: dict[str, Rows]) -> Iterator[str]:
     """Reads every table under its schema into `tables`."""
     for name in names:
-        schema = RUNS if name.startswith("runs/") else SCHEMAS.get(name)
+        schema = _schema(name)
         if not name.endswith(".parquet"):
             continue
         if schema is None:
@@ -267,16 +282,34 @@ def _answers(results: Rows, runs: Rows) -> set[tuple[str, float]]:
     return {(question[0], fmean(replicates)) for question, replicates in values.items()}
 
 
-def _searches(rows: Rows, values: set[tuple[str, float]]) -> Iterator[str]:
-    runs: dict[tuple[str, int], Rows] = {}
-    for row in rows:
-        runs.setdefault((row["optimizer"], row["seed"]), []).append(row)
-    for (optimizer, seed), run in runs.items():
+def _searches(tables: Mapping[str, Rows], values: set[tuple[str, float]]) -> Iterator[str]:
+    """Rows that follow from one another, and scores of trained cards that are in the tables."""
+    runs: dict[tuple[str, str, int], Rows] = {}
+    for name, rows in tables.items():
+        for row in rows:
+            runs.setdefault((name, row["optimizer"], row["seed"]), []).append(row)
+    for (name, optimizer, seed), run in runs.items():
         if repr(make_rows(run, optimizer, seed)) != repr(run):  # as text, so that NaN equals NaN
-            yield f"{optimizer}, seed {seed}: steps, best values and times do not follow from one another"
+            yield f"{name}, {optimizer}, seed {seed}: steps, best values and times do not follow from one another"
         for row in run:
-            if not math.isnan(row["value"]) and (row["card_hash"], row["value"]) not in values:
-                yield f"{optimizer}, seed {seed}, step {row['step']}: no such score of card {row['card_hash'][:12]}"
+            told = math.isnan(row["value"]) or row["origin"] == PREDICTED
+            if not told and (row["card_hash"], row["value"]) not in values:
+                where = f"{name}, {optimizer}, seed {seed}, step {row['step']}"
+                yield f"{where}: no such score of card {row['card_hash'][:12]}"
+
+
+def _found(searches: Mapping[str, Rows], cards: Mapping[str, Rows]) -> Iterator[str]:
+    """Of every table of runs the cards, each once and with its own hash."""
+    for name, rows in searches.items():
+        beside = name.replace(".parquet", f"_{CARDS_FILE}")
+        listed = [row["card_hash"] for row in cards.get(beside, [])]
+        if sorted(listed) != sorted({row["card_hash"] for row in rows}):
+            yield f"{beside} does not list the cards of {name}"
+    for name, rows in cards.items():
+        for row in rows:
+            card = _card_of(row["card"])
+            if card is None or card.hash != row["card_hash"]:
+                yield f"{name}: card {row['card_hash'][:12]} has another hash"
 
 
 def _card_of(text: str) -> ModelCard | None:
