@@ -116,17 +116,22 @@ def show_transfers(compared: Mapping[str, Comparison]) -> None:
     """Prints how often a card overlaps an earlier one enough for a transfer of weights (section 3.3.3)."""
     print("\n| method | " + " | ".join(f"{problem}, {t}" for problem in compared for t in THRESHOLDS) + " |")
     print("|---|" + "---:|" * (len(compared) * len(THRESHOLDS)))
+    cards = {
+        row.card_hash: ModelCard.from_json(row.card)
+        for one in compared.values()
+        if one.cards is not None
+        for row in one.cards.itertuples()
+    }
     for name in next(iter(compared.values())).frames:
-        shares = [transfer_share(one, name, threshold) for one in compared.values() for threshold in THRESHOLDS]
+        runs = [one.frames[name] for one in compared.values()]
+        shares = [transfer_share(frame, cards, threshold) for frame in runs for threshold in THRESHOLDS]
         print(f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
 
 
-def transfer_share(comparison: Comparison, name: str, threshold: float) -> float:
+def transfer_share(frame: pd.DataFrame, cards: Mapping[str, ModelCard], threshold: float) -> float:
     """The share of a method's evaluations that a transfer would serve, one worker, all seeds."""
-    assert comparison.cards is not None
-    cards = {row.card_hash: ModelCard.from_json(row.card) for row in comparison.cards.itertuples()}
     served = []
-    for _, run in comparison.frames[name].groupby("seed"):
+    for _, run in frame.groupby("seed"):
         donors = Donors(threshold)
         for digest in run["card_hash"]:
             served.append(donors.serve(cards[digest]))
