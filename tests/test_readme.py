@@ -41,8 +41,10 @@ def check_failures(kind):
 
 
 @pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run)([^#\n]*)", README, re.MULTILINE))
-def test_the_commands_of_the_readme_run(elsewhere, line):
+def test_the_commands_of_the_readme_run(bench, elsewhere, line):
     small = line.replace("embed --space g1", "embed --space homogeneous")  # the same command in less than a minute
+    for folder in re.findall(r"(runs/\S+)", line):
+        search(bench, Path(folder).name.partition("-")[0], budget=12, out=folder)
     assert run_app(small.split()) == 0
 
 
