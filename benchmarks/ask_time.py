@@ -71,8 +71,7 @@ def main() -> None:
         found = [ask_seconds(name, "g1", told) for told in TOLD]
         means[name] = float(np.mean([mean for mean, _ in found[:2]]))
         print(f"| {name} | " + " | ".join(f"{mean:.3f} ({most:.2f})" for mean, most in found) + " |", flush=True)
-    with threadpool_limits(1):
-        peer = [f"{peer_seconds(told):.3f}" if told <= MOST_FOR_PEER else "" for told in TOLD]
+    peer = [f"{peer_seconds(told):.3f}" if told <= MOST_FOR_PEER else "" for told in TOLD]
     print("| scikit-learn's process | " + " | ".join(peer) + " |")
     minutes = sum(means[name] for name in PAPERS) * 30 * 50 / 2 / 60
     print(f"\nSix methods, 50 seeds, 40 evaluations each of G1, on two cores: {minutes:.0f} minutes")
@@ -84,4 +83,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):
+        main()

@@ -10,6 +10,7 @@ the tables of RESULTS.md are printed.
 """
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.runs import CARDS, RUNS
 from flexnas_bench.searching.seeds import search_seeds
-from flexnas_bench.storage import write_checksums, write_parquet
+from flexnas_bench.searching.settings import SETTINGS_FILE
+from flexnas_bench.storage import write_bytes, write_checksums, write_parquet
 
 ROOT = Path(__file__).parents[1]
 SEEDS, BUDGET, STEPS = 20, 100, (20, 40, 100)
@@ -62,7 +64,7 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
     "without uncertainty sampling": {"alpha": 0.0},
     "without diversity sampling": {"beta": 0.0},
     "with t2v-g1-d16": {"embedding": "t2v-g1-d16"},
-    "with best": BEST,
+    "boshnas, best": BEST,
 }
 
 
@@ -85,15 +87,18 @@ def read(folders: Mapping[str, Path]) -> Comparison:
 def ship(name: str, comparison: Comparison) -> None:
     """Writes runs and cards where they are shipped."""
     frame = pd.concat([frame.assign(optimizer=method) for method, frame in comparison.frames.items()])
+    frame["ask_seconds"] = frame["ask_seconds"].round(3)  # more digits of a measured time would be most of the file
     tables = {f"runs/{name}.parquet": (frame, RUNS), f"runs/{name}_cards.parquet": (comparison.cards, CARDS)}
     for file, (table, schema) in tables.items():
         write_parquet(ROOT / "data" / file, pa.Table.from_pandas(table, schema, preserve_index=False))
-    write_checksums(ROOT / "data", list(tables))
+    settings = f"runs/{name}_{SETTINGS_FILE}"
+    write_bytes(ROOT / "data" / settings, (json.dumps(dict(comparison.problem), indent=2) + "\n").encode())
+    write_checksums(ROOT / "data", [*tables, settings])
 
 
 def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
     """Prints a table: a row a method, a column a step."""
-    tables = {"best": comparison.best, "expected": comparison.expected, "rank": comparison.ranks}[what]
+    tables = comparison.best if what == "best" else comparison.expected
     print("\n| method | " + " | ".join(f"at {step}" for step in steps) + " |")
     print("|---|" + "---|" * len(steps))
     for name, table in tables.items():
@@ -153,7 +158,7 @@ def draw(problem: str, comparison: Comparison) -> None:
     objective = choose_objective(bench, space, settings["task"], settings["protocol"], settings["kind"])
     result = objective.query(space[0], 0)
     draw_trajectories(
-        comparison.judged,
+        {name: table for name, table in comparison.judged.items() if "," not in name},  # twelve are too many to see
         ROOT / "docs" / f"quality-{problem}.png",
         title=f"{'Trained' if settings['kind'] == 'table' else 'Predicted'} encoders of {space.name}{noise}",
         ylabel=f"{'expected' if settings['noisy'] else 'best'} {settings['task']} (points)",
@@ -187,7 +192,7 @@ def main() -> None:
     show_transfers(compared)
     for problem in arguments.ablations:
         folders = {
-            name: run(problem, f"ablation {name}", {"optimizer": "boshnas", **options}, ABLATION_BUDGET, arguments.jobs)
+            name: run(problem, name, {"optimizer": "boshnas", **options}, ABLATION_BUDGET, arguments.jobs)
             for name, options in ABLATIONS.items()
         }
         print(f"\nablations on {problem}")

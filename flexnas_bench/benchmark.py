@@ -148,7 +148,7 @@ class Benchmark:
             kind: `"table"`, a trained model's score; `"surrogate"`, a predicted one (see `surrogate`); `"auto"`, a
                 trained model's where there is one, otherwise a predicted one.
             replicate: number of one training, from 0; `None` averages over all.
-            seed: of a run drawn from the surrogate, in place of the predicted mean.
+            seed: of a run drawn from the surrogate, where it answers, in place of the predicted mean.
             init: `"scratch"`, or a donor's hash for weights transferred from it.
 
         Raises:
@@ -158,8 +158,8 @@ class Benchmark:
         """
         if kind not in KINDS:
             raise OptionError(f"unknown kind {shown(kind)}; there are {', '.join(KINDS)}")
-        if seed is not None and kind != "surrogate":
-            raise OptionError(f"seed draws a run from the surrogate; kind {kind} has none to draw")
+        if seed is not None and kind == "table":
+            raise OptionError("seed draws a run from the surrogate; a table has none to draw")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
             raise OptionError(f"seed: {shown(seed)} is not a whole number, 0 or more")
         if kind == "surrogate":
@@ -177,7 +177,7 @@ class Benchmark:
             if kind != "auto" or init != SCRATCH or replicate is not None or not isinstance(nothing, NotMeasuredError):
                 raise nothing
             try:
-                return self._predicted(card, task, protocol, None)
+                return self._predicted(card, task, protocol, seed)
             except NotMeasuredError:
                 raise nothing from None
         if replicate is not None:
@@ -197,13 +197,16 @@ class Benchmark:
             from flexnas_bench.surrogate import Surrogate
 
             answers = [self.query(digest, task, protocol) for digest in self._values(task, protocol, SCRATCH)]
-            variances = [answer.std**2 for answer in answers if not math.isnan(answer.std)]
+            repeated = [answer for answer in answers if not math.isnan(answer.std)]
+            squares, freedom = sum(a.std**2 * (a.n - 1) for a in repeated), sum(a.n - 1 for a in repeated)
             self._surrogates[task, protocol] = Surrogate(
                 [self.card(answer.card_hash) for answer in answers],
                 [answer.value for answer in answers],
                 [answer.cost_seconds for answer in answers],
-                math.sqrt(fmean(variances)) if variances else math.nan,
-                ", ".join(dict.fromkeys(answer.source for answer in answers)),
+                math.sqrt(squares / freedom) if repeated else math.nan,
+                trainings=[answer.n for answer in answers],
+                name=f"{task}, {protocol}",
+                source=", ".join(dict.fromkeys(answer.source for answer in answers)),
             )
         return self._surrogates[task, protocol]
 

@@ -28,6 +28,8 @@ DEFAULT_PROTOCOL = "electra-owt-100k"
 ORIGINS = ("measured", "published")
 #: Origin of a score that no model was trained for.
 PREDICTED = "predicted"
+#: Space whose cards have predictions.
+SURROGATE_SPACE = "g3"
 
 #: The paper's Figure 7, GPU-hours: fine-tuning alone, and pre-training with fine-tuning. Their ratio stands in
 #: where a training's fine-tuning time is not known.

@@ -63,7 +63,7 @@ class Check:
 def verify_tables(folder: Path) -> Iterator[Check]:
     """Checks a folder of shipped data: checksums, schemas, cards, and that every reference leads somewhere."""
     names = sorted(
-        path.relative_to(folder).as_posix() for kind in ("*.parquet", "*.toml") for path in folder.rglob(kind)
+        path.relative_to(folder).as_posix() for kind in ("*.parquet", "*.toml", "*.json") for path in folder.rglob(kind)
     )
     yield _check("checksums", names, lambda: _checksums(folder, names))
     tables: dict[str, Rows] = {}

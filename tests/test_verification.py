@@ -43,7 +43,7 @@ def test_what_is_shipped_is_sound():
     assert all(check.count for check in checks)
 
 
-@pytest.mark.parametrize("name", [*SCHEMAS, "sources.toml", "runs/pool_glue8.parquet"])
+@pytest.mark.parametrize("name", [*SCHEMAS, "sources.toml", "runs/pool.parquet"])
 def test_one_altered_byte_is_found(folder, name):
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -89,10 +89,12 @@ SPOILED = [
     ("pool.parquet", lambda rows: rows.pop(), "pool", "1 trained cards are not in the pool"),
     ("pool.parquet", lambda rows: rows[0].update(card=TINY.to_json()), "pool", "not one of the trained"),
     ("published/table3.parquet", lambda rows: rows[0].update(source="s"), "published figures", "source s"),
-    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(card_hash="0" * 64), "searches", "no such score"),
-    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(best=99.0), "searches", "do not follow"),
-    ("runs/pool_glue8.parquet", lambda rows: rows.pop(5), "searches", "do not follow"),
-    ("runs/pool_glue8.parquet", lambda rows: rows[5].update(value=3.0), "searches", "no such score"),
+    ("runs/pool.parquet", lambda rows: rows[5].update(card_hash="0" * 64), "searches", "no such score"),
+    ("runs/pool.parquet", lambda rows: rows[5].update(best=99.0), "searches", "do not follow"),
+    ("runs/pool.parquet", lambda rows: rows.pop(5), "searches", "do not follow"),
+    ("runs/pool.parquet", lambda rows: rows[5].update(value=3.0), "searches", "no such score"),
+    ("runs/pool_cards.parquet", lambda rows: rows.pop(), "cards of searches", "does not list the cards of runs/pool"),
+    ("runs/pool_cards.parquet", lambda rows: rows[0].update(card=TINY.to_json()), "cards of searches", "another hash"),
     ("pool.parquet", lambda rows: rows[0].update(card="{"), "pool", "not one of the trained"),
     ("published/fig5.parquet", lambda rows: rows[0].update(model_card_if_unique="{"), "published figures", "not of g1"),
     ("published/fig5.parquet", lambda rows: rows.clear(), "schemas", "fig5.parquet is empty"),
@@ -130,8 +132,14 @@ def test_a_failed_evaluation_is_no_problem(folder, monkeypatch):
         run = [row for row in rows if (row["optimizer"], row["seed"]) == ("random", 0)]
         run[0]["value"] = math.nan
         rows[:] = make_rows(run, "random", 0)
+        evaluated.update(row["card_hash"] for row in run)
 
-    edit(folder, "runs/pool_glue8.parquet", fail)
+    def keep(rows):
+        rows[:] = [row for row in rows if row["card_hash"] in evaluated]
+
+    evaluated = set()
+    edit(folder, "runs/pool.parquet", fail)
+    edit(folder, "runs/pool_cards.parquet", keep)
     assert problems(verify_tables(folder)) == {}
 
 

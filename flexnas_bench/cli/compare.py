@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.cli.output import Json, StoreOption, print_json, say
 from flexnas_bench.errors import FlexnasError, OptionError
 from flexnas_bench.loading import load_benchmark
@@ -35,12 +37,12 @@ def compare(
     """Compare methods: best so far, regret, ranks, evaluations to a target, paired tests; means with 90 % intervals."""
     from flexnas_bench.searching.comparison import Comparison
 
-    if not all(step.strip().isdecimal() and int(step) for step in steps.split(",")):
+    if not all(step.strip().isdecimal() and len(step) < 16 and int(step) for step in steps.split(",")):
         raise OptionError(f"--steps {steps!r:.80} is no list of numbers such as 20,40,100")
     comparison = Comparison.read(runs)
     longest = min(max(table.columns) for table in comparison.best.values())
     wanted = sorted({int(step) for step in steps.split(",") if int(step) <= longest} | {longest})
-    best = _optimum(comparison.problem, store) if optimum is None else optimum
+    best = _optimum(comparison.problem, load_benchmark(store=store)) if optimum is None else optimum
     found = comparison.summary(wanted, comparison.target if target is None else target, best)
     if out is not None:
         _draw(comparison, out, best)
@@ -50,14 +52,15 @@ def compare(
         _show(found)
 
 
-def _optimum(problem: Any, store: Path | None) -> float:
-    """The best value of a space that can be loaded by name and is known card by card."""
+def _optimum(problem: Mapping[str, Any], bench: Benchmark) -> float:
+    """The best value of a space that can be loaded by name; NaN where the runs were told other scores."""
     try:
         space = load_space(problem["space"].rpartition(",")[2])
-        bench = load_benchmark(store=store)
-        return choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"]).optimum(space)
+        objective = choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"])
     except (FlexnasError, KeyError):
         return math.nan
+    same = problem["scores_digest"] == objective.digest(space)
+    return objective.optimum(space) if same and problem["space_digest"].endswith(space.digest) else math.nan
 
 
 def _draw(comparison: Comparison, out: Path, optimum: float) -> None:
@@ -78,7 +81,7 @@ def _draw(comparison: Comparison, out: Path, optimum: float) -> None:
         "ranks": (comparison.ranks, "rank among methods (1 is best)", "evaluations"),
     }
     for name, (tables, ylabel, xlabel) in drawings.items():
-        if tables:
+        if any(len(table) for table in tables.values()):
             shown = name == "expected" if problem.get("noisy") else name.startswith("best")
             line = optimum if shown and not math.isnan(optimum) else None
             labels = {"title": title, "ylabel": ylabel, "note": note, "xlabel": xlabel}
@@ -108,7 +111,7 @@ def _show(found: dict[str, Any]) -> None:
         say(f"paired differences in {judged}, 90 % interval, p of Wilcoxon's signed-rank test")
         table = Table("pair", "evaluations", "difference", "90 % interval", "p", box=None)
         for pair in found["pairs"]:
-            interval = f"{pair['low']:+.2f} to {pair['high']:+.2f}"
+            interval = "one seed" if math.isnan(pair["low"]) else f"{pair['low']:+.2f} to {pair['high']:+.2f}"
             name = f"{pair['first']} - {pair['second']}"
             table.add_row(name, str(pair["step"]), f"{pair['mean']:+.2f}", interval, f"{pair['p']:.3f}")
         say(table)
@@ -119,5 +122,10 @@ def _table(rows: dict[str, list[dict[str, Any]]]) -> Table:
     steps = sorted({cell["step"] for cells in rows.values() for cell in cells})
     table = Table("method", *(f"at {step}" for step in steps), box=None)
     for name, cells in sorted(rows.items()):
-        table.add_row(name, *(f"{cell['mean']:.2f} ({cell['low']:.2f} to {cell['high']:.2f})" for cell in cells))
+        table.add_row(name, *map(_cell, cells))
     return table
+
+
+def _cell(row: dict[str, Any]) -> str:
+    interval = "one seed" if math.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
+    return f"{row['mean']:.2f} ({interval})"

@@ -73,8 +73,8 @@ def print_json(value: Any) -> None:
 
 
 def to_json(value: Any) -> str:
-    """A value as strict JSON, NaN as null."""
-    return json.dumps(_without_nan(value), indent=2)
+    """A value as strict JSON, NaN and infinity as null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
 
 
 def describe(result: Result) -> str:
@@ -86,9 +86,9 @@ def describe(result: Result) -> str:
     return f"{result.task} {result.value:.2f} ({result.metric}, {trainings}), {result.origin}, {result.protocol}{start}"
 
 
-def _without_nan(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

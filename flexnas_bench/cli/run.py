@@ -81,7 +81,7 @@ def run(
         "workers": workers,
         "transfer": transfer,
         "overlap": overlap,
-        "levels": levels.split(",") if levels else None,
+        "levels": None if levels is None else [name.strip() for name in levels.split(",")],
         "embedding": embedding,
         "initial": int(initial) if initial.removeprefix("-").isdecimal() and len(initial) < 16 else initial,
         "until_converged": until_converged,

@@ -7,6 +7,7 @@ from itertools import cycle
 from pathlib import Path
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,7 +34,8 @@ def draw_trajectories(
 ) -> None:
     """Draws runs of one or more methods into a picture: raw runs thin, means thick, 90 % intervals shaded.
 
-    The axis begins under the worst run after a sixth of the evaluations; what lies lower, at the start, is cut off.
+    The axis begins where all but a fifth of the runs of each method are after a sixth of the evaluations; what lies
+    lower is cut off.
     Methods whose names differ after a comma only have one colour, and the later ones are dashed.
 
     Args:
@@ -77,15 +79,16 @@ def _seeds(tables: Mapping[str, pd.DataFrame]) -> str:
     """How many seeds there are, and so what is shaded."""
     fewest, most = (bound(len(table) for table in tables.values()) for bound in (min, max))
     seeds = f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"
-    return "1 seed. " if most == 1 else f"{seeds}, mean with 90 % interval. "
+    return "1 seed; " if most == 1 else f"{seeds}, means with 90 % intervals; "
 
 
 def _limit(axes: Axes, tables: Mapping[str, pd.DataFrame], optimum: float | None, raw: bool) -> None:
     """Sets the limits of the axis of scores, and draws the optimum."""
-    if not raw:
+    if not raw or all(best.isna().all(axis=None) for best in tables.values()):
         return
-    bottom = min(best.iloc[:, len(best.columns) // 6].min() for best in tables.values())
-    top = max(best.to_numpy().max() for best in tables.values()) if optimum is None else optimum
+    sixths = [best.bfill(axis=1).iloc[:, len(best.columns) // 6] for best in tables.values()]
+    bottom = np.nanmin([values.quantile(0.2) for values in sixths])
+    top = np.nanmax([best.max().max() for best in tables.values()]) if optimum is None else optimum
     axes.set_ylim(bottom - 0.05 * (top - bottom), top + 0.08 * (top - bottom) + 1e-3)
     if optimum is not None:
         axes.axhline(optimum, color="0.35", linestyle="--", linewidth=1)

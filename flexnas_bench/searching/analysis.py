@@ -16,9 +16,10 @@ _RESAMPLES = 9_999
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and its 90 % percentile bootstrap interval; the bounds are NaN for a single seed.
+    """A mean over seeds and its 90 % percentile bootstrap interval.
 
-    Each attribute has the shape of the data less its first axis.
+    The bounds are NaN for a single seed, and where a seed has no value; the mean is NaN there too. Each
+    attribute has the shape of the data less its first axis.
     """
 
     mean: NDArray[np.float64]
@@ -28,21 +29,23 @@ class Estimate:
 
 def estimate(samples: NDArray[np.float64]) -> Estimate:
     """Mean and interval of samples `(seeds, ...)` over the first axis; the same samples give the same interval."""
-    mean = samples.mean(axis=0)
-    if len(samples) < 2:
-        nothing = np.full_like(mean, np.nan)
-        return Estimate(mean, nothing, nothing)
-    interval = bootstrap(
-        (samples,),
-        np.mean,
-        axis=0,
-        n_resamples=_RESAMPLES,
-        batch=1_000,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Estimate(mean, interval.low, interval.high)
+    columns = samples.reshape(len(samples), -1)
+    low, high = np.full((2, columns.shape[1]), np.nan)
+    known = ~np.isnan(columns).any(axis=0)
+    if len(samples) > 1 and known.any():
+        found = bootstrap(
+            (columns[:, known],),
+            np.mean,
+            axis=0,
+            n_resamples=_RESAMPLES,
+            batch=1_000,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        low[known], high[known] = found
+    shape = samples.shape[1:]
+    return Estimate(samples.mean(axis=0), low.reshape(shape), high.reshape(shape))
 
 
 def best_so_far(frame: pd.DataFrame, optimizer: str | None = None) -> pd.DataFrame:
@@ -108,7 +111,8 @@ def paired_test(difference: NDArray[np.float64]) -> float:
 def ranks(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The rank of each method at each step among all, seed by seed, 1 being the best; equal ones share the mean.
 
-    Only seeds and steps that all methods have count.
+    Only seeds and steps that all methods have count, and there may be none. Where a method has no value yet, nobody has
+    a rank.
     """
     seeds = sorted(set.intersection(*(set(table.index) for table in tables.values())))
     steps = sorted(set.intersection(*(set(table.columns) for table in tables.values())))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flexnas_bench.errors import OptionError, RunMismatchError
+from flexnas_bench.errors import OptionError, RunMismatchError, TableCorruptError
 from flexnas_bench.searching.analysis import (
     best_by_time,
     best_so_far,
@@ -29,7 +29,7 @@ from flexnas_bench.searching.analysis import (
 from flexnas_bench.searching.runs import CARDS_FILE, RUNS_FILE, read_cards, read_runs
 from flexnas_bench.searching.settings import SETTINGS_FILE
 
-_PROBLEM = ("space", "task", "protocol", "kind", "noisy", "scores_digest")
+_PROBLEM = ("space", "space_digest", "task", "protocol", "kind", "noisy", "scores_digest")
 _POINTS = 200
 
 
@@ -54,16 +54,16 @@ class Comparison:
         A method is named after its optimizer, or after its folder if several are of one optimizer.
 
         Raises:
-            OptionError: there is nothing at a path, or a method twice.
+            OptionError: there are no runs at a path, or a method is there twice.
             RunMismatchError: the runs are of different spaces, tasks, protocols or scores.
-            TableCorruptError: a table is damaged, or none of runs.
+            TableCorruptError: a table is damaged, none of runs, or lacks cards of its runs.
         """
         found = [(path, *_read(path)) for path in paths]
         counts = Counter(name for _, frame, _, _ in found for name in frame["optimizer"].unique())
         frames: dict[str, pd.DataFrame] = {}
         for path, frame, _, _ in found:
             for name, runs in frame.groupby("optimizer"):
-                label = str(name) if counts[name] == 1 else path.resolve().name
+                label = str(name) if counts[name] == 1 else _label(path, str(name))
                 if label in frames:
                     raise OptionError(f"two of these are named {label}; give each folder a name of its own")
                 frames[label] = runs.sort_values(["seed", "step"])
@@ -74,8 +74,11 @@ class Comparison:
             if len({json.dumps(problem.get(name)) for problem in problems}) > 1:
                 raise RunMismatchError(f"these are not runs of one problem: their {name} differs")
         cards = [cards for _, _, cards, _ in found]
+        problem = problems[0] if problems else {}
         whole = None if any(one is None for one in cards) else pd.concat(cards).drop_duplicates("card_hash")
-        return cls(frames, whole, problems[0] if problems else {})
+        if problem.get("noisy") and (whole is None or whole["expected"].isna().any()):
+            raise TableCorruptError(f"runs with noise are judged by expected values, which {CARDS_FILE} lacks")
+        return cls(frames, whole, problem)
 
     @cached_property
     def best(self) -> dict[str, pd.DataFrame]:
@@ -92,7 +95,7 @@ class Comparison:
     @property
     def judged(self) -> dict[str, pd.DataFrame]:
         """What methods are judged by: the best value so far; the expected one where values were drawn with noise."""
-        return self.expected if self.problem.get("noisy") and self.expected else self.best
+        return self.expected if self.problem.get("noisy") else self.best
 
     @property
     def by_hours(self) -> dict[str, pd.DataFrame]:
@@ -151,7 +154,7 @@ class Comparison:
             "best": _estimates(self.best[name], steps),
             "regret": _estimates(optimum - judged, steps) if not math.isnan(optimum) else [],
             "expected": _estimates(self.expected[name], steps) if self.expected else [],
-            "rank": _estimates(self.ranks[name], [step for step in steps if step in self.ranks[name]]),
+            "rank": _estimates(self.ranks[name], steps) if len(self.ranks[name]) else [],
             "evaluations_to_target_median": float(np.median(reached)),
             "seeds_that_reached_target": int(np.isfinite(reached).sum()),
             "ask_seconds_median": float(self.frames[name]["ask_seconds"].median()),
@@ -170,16 +173,36 @@ class Comparison:
 def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]]:
     """Runs, cards and settings of a folder or of a table."""
     folder = path.is_dir()
-    runs = path / RUNS_FILE if folder else path
-    cards = path / CARDS_FILE if folder else path.with_name(f"{path.stem}_{CARDS_FILE}")
-    settings = path / SETTINGS_FILE
-    if not runs.exists():
+    names = (RUNS_FILE, CARDS_FILE, SETTINGS_FILE)
+    runs, cards, settings = (
+        (path / name for name in names)
+        if folder
+        else (path, *(path.with_name(f"{path.stem}_{name}") for name in names[1:]))
+    )
+    frame = read_runs(runs) if runs.exists() else None
+    if frame is None or frame.empty:
         raise OptionError(f"{path}: there are no runs; name folders that `run` left, or tables of runs")
+    if frame.duplicated(["optimizer", "seed", "step"]).any():
+        raise TableCorruptError(f"{runs} has a step of a seed twice")
+    table = read_cards(cards) if cards.exists() else None
+    if table is not None and not frame["card_hash"].isin(table["card_hash"]).all():
+        raise TableCorruptError(f"{cards} lacks cards of {runs}; run the search again, which completes it")
+    return frame, table, _settings(settings) if folder or settings.exists() else {}
+
+
+def _settings(path: Path) -> dict[str, Any]:
     try:
-        known = json.loads(settings.read_bytes()) if folder else {}
+        known = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise RunMismatchError(f"{settings} is not readable as settings of a search") from error
-    return read_runs(runs), read_cards(cards) if cards.exists() else None, known
+        raise RunMismatchError(f"{path} is not readable as settings of a search") from error
+    if not isinstance(known, dict):
+        raise RunMismatchError(f"{path} is not readable as settings of a search")
+    return known
+
+
+def _label(path: Path, optimizer: str) -> str:
+    """The name of a method that several have: its folder, or its table and itself."""
+    return path.resolve().name if path.is_dir() else f"{path.stem}: {optimizer}"
 
 
 def _estimates(table: pd.DataFrame, steps: Sequence[int]) -> list[dict[str, Any]]:

@@ -42,7 +42,8 @@ def journal_path(out: Path, seed: int) -> Path:
 
 def journals(out: Path) -> dict[int, Path]:
     """All journals of a folder by seed, in order."""
-    return dict(sorted((int(path.stem.removeprefix("seed-")), path) for path in out.glob("seed-*.jsonl")))
+    numbers = {path.stem.removeprefix("seed-"): path for path in out.glob("seed-*.jsonl")}
+    return dict(sorted((int(number), path) for number, path in numbers.items() if number.isdecimal()))
 
 
 def count_records(path: Path) -> int:

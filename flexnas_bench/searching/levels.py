@@ -35,10 +35,15 @@ def refined(
 
     Returns:
         A listed space of up to 5,000 children, and the cards told.
+
+    Raises:
+        OptionError: nothing was told that did not fail.
     """
     rng = np.random.default_rng([seed, level, _STREAM])
-    ranked = sorted(dict(told).items(), key=lambda one: -np.inf if np.isnan(one[1]) else one[1], reverse=True)
-    best = [card for card, _ in ranked[:PARENTS]]
+    succeeded = {card: value for card, value in told if not np.isnan(value)}
+    if not succeeded:
+        raise OptionError(f"levels: the budget leaves no evaluation that succeeded for level {coarser.name}")
+    best = sorted(succeeded, key=succeeded.__getitem__, reverse=True)[:PARENTS]
     partners = {card: [other for other in best if other != card] + coarser.neighbors(card) for card in best}
     cards = dict.fromkeys(card for card, _ in told)
     for _ in range(2 * CHILDREN):

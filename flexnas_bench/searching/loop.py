@@ -22,6 +22,8 @@ from flexnas_bench.searching.runs import Run, make_rows
 if TYPE_CHECKING:
     from flexnas_bench.searching.runner import Search
 
+_CLOSE = 1e-5
+
 
 class Loop:
     """One seed of a search, while it runs.
@@ -48,7 +50,9 @@ class Loop:
             else:
                 nearby = refined(level, levels[number - 1], self._told, self._seed, number)
                 proposer = self._search.make(nearby, self._seed, initial=0)
-                proposer.tell([card for card, _ in self._told], [value for _, value in self._told])
+                # The best last: what was told last is the population of one method, and where another begins.
+                known = sorted(self._told, key=lambda one: -math.inf if math.isnan(one[1]) else one[1])
+                proposer.tell([card for card, _ in known], [value for _, value in known])
             self._run_level(proposer, number, self._search.budget.share((number + 1) / len(levels)))
             ends.append(len(self._records))
         rows = make_rows(self._records, self._search.settings.optimizer, self._seed)
@@ -97,7 +101,8 @@ class Loop:
             raise TableCorruptError(f"a journal names a card that is none ({error}): {record!r:.120}") from error
         if card.hash != record["card_hash"] or card not in proposer.space:
             raise TableCorruptError(f"a journal names a card that {proposer.space!r} does not have: {record!r:.120}")
-        if record["value"] != _or_null(self._search.objective.query(card, self._seed).value):
+        value = self._search.objective.query(card, self._seed).value
+        if not _is(record["value"], value):
             raise TableCorruptError(
                 f"a journal has another value at step {record['step']} than the table: {record!r:.120}"
             )
@@ -140,6 +145,11 @@ class Loop:
         self._told.append((card, value))
         if not math.isnan(value):
             self._donors.add(card)
+
+
+def _is(written: float | None, value: float) -> bool:
+    """Whether a value is what was written, within what the digits of a prediction leave open."""
+    return math.isnan(value) if written is None else math.isclose(written, value, rel_tol=0, abs_tol=_CLOSE)
 
 
 def _or_null(number: float) -> float | None:

@@ -11,11 +11,13 @@ import numpy as np
 
 from flexnas_bench.benchmark import Benchmark, Result
 from flexnas_bench.card import ModelCard
+from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import NotInSpaceError, NotMeasuredError, OptionError, shown
-from flexnas_bench.space import DesignSpace
+from flexnas_bench.results import SURROGATE_SPACE
+from flexnas_bench.space import DesignSpace, load_space
 
 KINDS = ("auto", "table", "surrogate")
-_LISTED, _SOME = 100_000, 100
+_SOME = 1_000  # cards of a space too large to look at all of them
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Objective:
     def optimum(self, space: DesignSpace) -> float:
         """The highest score, or predicted mean, of a space; NaN where that has more than 100,000 cards."""
         if self.kind == "table":
-            return float(np.nanmax(self.bench.query_many(space, self.task, self.protocol)))
-        return max(self.expected(list(space))) if space.size <= _LISTED else math.nan
+            values = self.bench.query_many(space, self.task, self.protocol)
+            return math.nan if np.isnan(values).all() else float(np.nanmax(values))
+        return max(self.expected(list(space))) if space.size <= MATRIX_LIMIT else math.nan
 
     def knows_costs(self, space: DesignSpace) -> bool:
         """Whether it knows what every evaluation costs."""
@@ -70,7 +73,7 @@ class Objective:
         if self.kind == "surrogate":
             return self.bench.surrogate(self.task, self.protocol).digest
         answers = [self.query(card, 0) for card in sorted(space, key=lambda card: card.hash)]
-        facts = [(answer.card_hash, answer.value, answer.origin) for answer in answers]
+        facts = [(answer.card_hash, answer.value, answer.cost_seconds, answer.origin) for answer in answers]
         return sha256(repr(facts).encode()).hexdigest()[:16]
 
 
@@ -101,11 +104,14 @@ def choose_objective(
         if known < space.size:
             raise NotMeasuredError(_missing(bench, space, task, protocol, known))
         return Objective(bench, task, protocol, "table")
+    predicted = load_space(SURROGATE_SPACE)
     try:
-        for card in space.sample(min(_SOME, space.size)):
-            bench.query(card, task, protocol, "surrogate", seed=0 if noisy else None)
-    except NotMeasuredError as error:
-        raise NotMeasuredError(f"{_missing(bench, space, task, protocol, known)}; {error}") from error
+        bench.query(space[0], task, protocol, "surrogate", seed=0 if noisy else None)
+        for card in space if space.size <= MATRIX_LIMIT else space.sample(_SOME):
+            predicted.index(card)
+    except (NotMeasuredError, NotInSpaceError) as error:
+        reason = "" if known == space.size else f"{_missing(bench, space, task, protocol, known)}; "
+        raise NotMeasuredError(f"{reason}{error}") from error
     return Objective(bench, task, protocol, "surrogate", noisy)
 
 

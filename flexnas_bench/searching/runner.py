@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from inspect import signature
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -123,8 +124,7 @@ def prepare(
         until_converged: stop, or go to the next level, as soon as the criterion of section 4.1 is met.
         **options: the optimizer's own options.
     """
-    spaces = [one if isinstance(one, DesignSpace) else load_space(one) for one in levels or [space]]
-    check_levels(spaces)
+    spaces = _spaces([space] if levels is None else levels)
     protocol = protocol or DEFAULT_PROTOCOL
     initial = INITIAL if initial is None else initial
     limit = Budget.read(budget)
@@ -136,7 +136,10 @@ def prepare(
             "give a number of evaluations, and one worker"
         )
     chosen = optimizer_class(optimizer) if isinstance(optimizer, str) else check_class(optimizer)
+    make_optimizer(chosen, spaces[0], embedding=embedding, initial=initial, **options)  # refuses what makes no sense
     usual = optimizer_options(chosen)
+    if clash := sorted(usual.keys() & signature(prepare).parameters.keys()):
+        raise OptionError(f"option {clash[0]} of {chosen.__name__} has the name of a setting of searches; rename it")
     settings = SearchSettings(
         optimizer=optimizer if isinstance(optimizer, str) else f"{chosen.__module__}:{chosen.__qualname__}",
         space=",".join(one.name for one in spaces),
@@ -155,9 +158,15 @@ def prepare(
         scores_digest=objective.digest(spaces[-1]),
         optimizer_digest=source_digest(chosen),
     )
-    prepared = Search(settings, objective, spaces, limit, until_converged, chosen, initial, options)
-    prepared.make(spaces[0], 0)  # refuses what it cannot be made of
-    return prepared
+    return Search(settings, objective, spaces, limit, until_converged, chosen, initial, options)
+
+
+def _spaces(levels: Sequence[DesignSpace | str]) -> list[DesignSpace]:
+    if isinstance(levels, str) or not levels:
+        raise OptionError(f"levels: {shown(levels)} is no list of spaces, from coarse to fine")
+    spaces = [one if isinstance(one, DesignSpace) else load_space(one) for one in levels]
+    check_levels(spaces)
+    return spaces
 
 
 def _check_cluster(workers: int, overlap: float) -> None:
@@ -211,6 +220,6 @@ class Search:
         """Writes every evaluation that the journals of a folder have, by seed and step, and the cards evaluated."""
         optimizer = json.loads((out / SETTINGS_FILE).read_bytes())["optimizer"]
         records = {seed: SearchJournal.read(path) for seed, path in journals(out).items()}
-        write_runs(out / RUNS_FILE, chain.from_iterable(make_rows(r, optimizer, seed) for seed, r in records.items()))
         cards = list(dict.fromkeys(ModelCard.from_dict(r["card"]) for found in records.values() for r in found))
-        write_cards(out / CARDS_FILE, cards, self.objective.expected(cards))
+        write_cards(out / CARDS_FILE, cards, self.objective.expected(cards))  # first: no run without its cards
+        write_runs(out / RUNS_FILE, chain.from_iterable(make_rows(r, optimizer, seed) for seed, r in records.items()))

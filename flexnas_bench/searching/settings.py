@@ -71,8 +71,9 @@ class SearchSettings:
     def label(self) -> str:
         """A short name for a folder: what is searched, and a digest of all that is not as usual."""
         digests = {name: getattr(self, name) for name in _DIGESTS}
-        usual = SearchSettings(self.optimizer, self.space, self.task, kind=self.kind, budget=self.budget, **digests)
-        name = re.sub("[:/,]", "-", f"{self.optimizer}-{self.space}-{self.task}")
+        usual = SearchSettings(self.optimizer, self.space, self.task, kind=self.kind, **digests)
+        predicted = "-predicted" if self.kind == "surrogate" else ""
+        name = re.sub("[:/,]", "-", f"{self.optimizer}-{self.space}-{self.task}{predicted}")
         return name if self == usual else f"{name}-{sha256(self._json().encode()).hexdigest()[:8]}"
 
     def claim(self, out: Path) -> None:

@@ -156,6 +156,13 @@ def test_methods_are_compared(flexnas, tmp_path):
     found = json.loads(flexnas("compare", tmp_path / "random", tmp_path / "evolution", "--json", "--target", 60)[1])
     assert found["methods"]["random"]["evaluations_to_target_median"] <= 20
     assert found["target"] == 60
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    unreached = flexnas("compare", tmp_path / "random", "--json", "--target", 999)[1]
+    never = json.loads(unreached, parse_constant=refuse)["methods"]["random"]
+    assert (never["evaluations_to_target_median"], never["seeds_that_reached_target"]) == (None, 0)
     assert len(found["methods"]["random"]["best"]) == 1
     code, _, err = flexnas("compare", tmp_path / "random", "--steps", "ten")
     assert (code, "no list of numbers" in err) == (2, True)
@@ -220,6 +227,7 @@ def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path
         (["run", "--kind", "guess"], "kind: 'guess' is none of"),
         (["run", "--noisy", "--kind", "table"], "noisy: a table has the noise"),
         (["run", "--space", "docs", "--levels", "g1,g9"], "no space is named 'g9'"),
+        (["run", "--levels", ""], "no space is named"),
         (["run", "--levels", "g2,g1"], "levels: cards of g2 are not in g1"),
         (["run", "--workers", "0"], "workers: 0 is not"),
         (["run", "--transfer", "--overlap", "1.5"], "overlap: 1.5 is not"),

@@ -30,3 +30,11 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
         draw_trajectories({"one": runs(4)}, tmp_path / name, **LABELS)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("missing", [3, 12])
+def test_failed_evaluations_are_drawn_as_gaps(tmp_path, missing):
+    failed = runs(2)
+    failed.iloc[:, :missing] = np.nan
+    draw_trajectories({"one": failed, "two": failed, "three": failed, "four": failed}, tmp_path / "a.png", **LABELS)
+    assert image.imread(tmp_path / "a.png").shape[0] > 500

@@ -1,11 +1,12 @@
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 
-from flexnas_bench import OptionError, RunMismatchError, search
+from flexnas_bench import DesignSpace, OptionError, RunMismatchError, TableCorruptError, search
 from flexnas_bench.searching.analysis import (
     best_by_time,
     best_so_far,
@@ -15,7 +16,9 @@ from flexnas_bench.searching.analysis import (
     ranks,
 )
 from flexnas_bench.searching.comparison import Comparison
-from flexnas_bench.searching.runs import RUNS_FILE
+from flexnas_bench.searching.runs import CARDS_FILE, RUNS_FILE, read_runs, write_cards, write_runs
+from flexnas_bench.searching.settings import SETTINGS_FILE
+from flexnas_bench.storage import data_folder
 
 
 def runs(values, optimizer="a", seed=0):
@@ -117,6 +120,57 @@ def test_runs_of_different_problems_are_not_compared(bench, folders, tmp_path):
     search(bench, "random", task="rte", budget=5, out=tmp_path / "rte")
     with pytest.raises(RunMismatchError, match="their task differs"):
         Comparison.read([folders / "random", tmp_path / "rte"])
+
+
+def test_spaces_of_one_name_are_told_apart(bench, pool, tmp_path):
+    for i, name in enumerate("ab"):
+        search(bench, "random", DesignSpace.from_cards("mine", pool.sample(30, seed=i)), budget=12, out=tmp_path / name)
+    with pytest.raises(RunMismatchError, match="their space_digest differs"):
+        Comparison.read([tmp_path / "a", tmp_path / "b"])
+
+
+def test_runs_without_their_cards_are_refused(bench, folders, tmp_path):
+    search(bench, "random", "g1", budget=12, noisy=True, out=tmp_path / "noisy")
+    cards = tmp_path / "noisy" / CARDS_FILE
+    write_cards(cards, [bench.card(bench.best().card_hash)], [70.0])
+    with pytest.raises(TableCorruptError, match="lacks cards of"):
+        Comparison.read([tmp_path / "noisy"])
+    cards.unlink()
+    with pytest.raises(TableCorruptError, match="runs with noise are judged by expected values"):
+        Comparison.read([tmp_path / "noisy"])
+
+
+def test_a_shipped_table_knows_its_problem():
+    found = Comparison.read([data_folder() / "runs" / "pool.parquet"])
+    assert (found.problem["space"], found.problem["kind"], found.problem["noisy"]) == ("pool", "table", False)
+    assert len(found.frames) == 12
+    assert found.expected
+
+
+def test_methods_without_seeds_in_common_have_no_ranks(bench, tmp_path):
+    for name, seed in (("random", 0), ("evolution", 5)):
+        search(bench, name, budget=12, seed=seed, out=tmp_path / name)
+    found = Comparison.read([tmp_path / "random", tmp_path / "evolution"]).summary([10], 70.0)
+    assert found["pairs"] == []
+    assert all(method["rank"] == [] for method in found["methods"].values())
+
+
+@pytest.mark.parametrize("text", ["5", '"kind"', "{"])
+def test_settings_that_are_none(folders, tmp_path, text):
+    shutil.copytree(folders / "random", tmp_path / "copy")
+    (tmp_path / "copy" / SETTINGS_FILE).write_text(text)
+    with pytest.raises(RunMismatchError, match="not readable as settings"):
+        Comparison.read([tmp_path / "copy"])
+
+
+def test_a_table_with_a_seed_twice_is_refused(folders, tmp_path):
+    rows = read_runs(folders / "random" / RUNS_FILE).to_dict("records")
+    write_runs(tmp_path / "twice.parquet", rows + rows)
+    write_runs(tmp_path / "none.parquet", [])
+    with pytest.raises(TableCorruptError, match="has a step of a seed twice"):
+        Comparison.read([tmp_path / "twice.parquet"])
+    with pytest.raises(OptionError, match="there are no runs"):
+        Comparison.read([tmp_path / "none.parquet"])
 
 
 def test_a_table_alone_has_no_expected_values(folders, tmp_path):

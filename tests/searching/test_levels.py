@@ -45,13 +45,27 @@ def test_feed_forward_stacks_are_freed_in_g3(told):
 
 
 def test_failed_cards_are_no_parents():
-    g1 = load_space("g1")
+    g1, g2 = load_space("g1"), load_space("g2")
     cards = g1.sample(30, seed=2)
-    told = [(card, math.nan if i % 2 else float(i)) for i, card in enumerate(cards)]
-    space = refined(load_space("g2"), g1, told, seed=0, level=1)
-    depths = {card.num_layers for card, value in sorted(told, key=lambda one: str(one[1])) if not math.isnan(value)}
-    assert {card.num_layers for card in space if card not in set(cards)} <= depths | {2, 4}
+    told = [(card, 1.0 if i < 3 else math.nan) for i, card in enumerate(cards)]
+    space = refined(g2, g1, told, seed=0, level=1)
+    family = [*cards[:3], *(neighbor for card in cards[:3] for neighbor in g1.neighbors(card))]
+    for card in space.sample(300, seed=1):
+        for j, layer in enumerate(card.layers) if card not in set(cards) else ():
+            assert layer.operation in {parent.layers[j].operation for parent in family if parent.num_layers > j}
     assert set(cards) <= set(space)
+
+
+@pytest.mark.parametrize("budget", [1, "2s"])
+def test_a_budget_that_leaves_nothing_for_a_level(bench, budget):
+    with pytest.raises(OptionError, match="no evaluation that succeeded for level g1"):
+        search(bench, "random", budget=budget, levels=LEVELS)
+
+
+@pytest.mark.parametrize("levels", [[], "g1"])
+def test_levels_are_a_list(bench, levels):
+    with pytest.raises(OptionError, match="is no list of spaces"):
+        search(bench, "random", budget=5, levels=levels)
 
 
 def test_levels_go_from_coarse_to_fine():

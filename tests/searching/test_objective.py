@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from flexnas_bench import NotMeasuredError, OptionError, Store, Training, load_benchmark, load_space, search
+from flexnas_bench import NotMeasuredError, Optimizer, OptionError, Store, Training, load_benchmark, load_space, search
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.runs import CARDS_FILE, read_cards
 
@@ -62,8 +62,20 @@ def test_predictions_follow_from_the_scores_behind_them(bench, tmp_path):
 
 def test_what_cannot_be_predicted_is_refused(bench):
     large = load_space("docs/tiny_to_large.toml")
-    with pytest.raises(NotMeasuredError, match=r"only \d+ of the .* has no predicted glue8"):
+    with pytest.raises(NotMeasuredError, match=r"only 8 of the .* space g3 has no cards of 24 layers"):
         search(bench, "random", large, budget=3)
     for settings, reason in (({"kind": "guess"}, "kind: "), ({"kind": "table", "noisy": True}, "noisy: ")):
         with pytest.raises(OptionError, match=reason):
             search(bench, "random", budget=3, **settings)
+
+
+def test_an_option_of_an_optimizer_that_is_a_setting_of_searches(bench):
+    class Mine(Optimizer):
+        def __init__(self, space, *, workers=3, **common):
+            super().__init__(space, **common)
+
+        def propose(self, n, rng):
+            return self.draw_unseen(n, rng)
+
+    with pytest.raises(OptionError, match="option workers of Mine has the name of a setting of searches"):
+        search(bench, Mine, budget=3)
