@@ -42,28 +42,32 @@ def compare(
     comparison = Comparison.read(runs)
     longest = min(max(table.columns) for table in comparison.best.values())
     wanted = sorted({int(step) for step in steps.split(",") if int(step) <= longest} | {longest})
-    best = _optimum(comparison.problem, load_benchmark(store=store)) if optimum is None else optimum
+    known, sources = _optimum_and_sources(comparison.problem, load_benchmark(store=store))
+    best = known if optimum is None else optimum
     found = comparison.summary(wanted, comparison.target if target is None else target, best)
     if out is not None:
-        _draw(comparison, out, best)
+        _draw(comparison, out, best, sources)
     if as_json:
         print_json(found)
     else:
         _show(found)
 
 
-def _optimum(problem: Mapping[str, Any], bench: Benchmark) -> float:
-    """The best value of a space that can be loaded by name; NaN where the runs were told other scores."""
+def _optimum_and_sources(problem: Mapping[str, Any], bench: Benchmark) -> tuple[float, str]:
+    """The best value of a space that can be loaded by name, and who is to be cited for its scores.
+
+    NaN and nothing where the space is not at hand, or the runs were told other scores.
+    """
     try:
         space = load_space(problem["space"].rpartition(",")[2])
         objective = choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"])
+        same = problem["scores_digest"] == objective.digest(space) and problem["space_digest"].endswith(space.digest)
     except (FlexnasError, KeyError):
-        return math.nan
-    same = problem["scores_digest"] == objective.digest(space)
-    return objective.optimum(space) if same and problem["space_digest"].endswith(space.digest) else math.nan
+        same = False
+    return (objective.optimum(space), bench.cite(objective.query(space[0], 0))) if same else (math.nan, "")
 
 
-def _draw(comparison: Comparison, out: Path, optimum: float) -> None:
+def _draw(comparison: Comparison, out: Path, optimum: float, sources: str) -> None:
     from flexnas_bench.figures.trajectory import draw_trajectories
 
     out.mkdir(parents=True, exist_ok=True)
@@ -72,6 +76,7 @@ def _draw(comparison: Comparison, out: Path, optimum: float) -> None:
     origin = " and ".join(sorted({o for frame in comparison.frames.values() for o in frame["origin"].unique()}))
     noise = " with noise" if problem.get("noisy") else ""
     note = f"{origin} scores{noise}" + (f", protocol {problem['protocol']}" if problem else "")
+    note += f": {sources}" if sources else ""
     title = f"{kind} cards of {problem['space']}" if problem else "runs"
     drawings = {
         "best_so_far": (comparison.best, f"best {task} so far (points)", "evaluations"),
