@@ -11,7 +11,7 @@ run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best
 	$(BIN)/flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs $(JOBS)
 
 test: lint  ## Everything that must hold before a change lands
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 slow: $(VENV)/installed-dev  ## The tests that take long (an hour): distances of 300 pairs by another program, kills at random moments, ten thousand fuzzed cards and command lines each
 	$(BIN)/pytest -m slow
