@@ -76,7 +76,9 @@ def test_shipped_data_is_small():
 def test_shipped_data_has_a_checksum_each():
     listed = storage._checksums()
     folder = storage.data_folder()
-    files = {p.relative_to(folder).as_posix() for suffix in ("parquet", "toml") for p in folder.rglob(f"*.{suffix}")}
+    files = {
+        p.relative_to(folder).as_posix() for suffix in ("parquet", "toml", "json") for p in folder.rglob(f"*.{suffix}")
+    }
     assert files == set(listed)
     for name in files:
         assert storage.shipped_path(name).is_file()
