@@ -30,8 +30,9 @@ distances: $(VENV)/installed  ## Solve all problems of G1 anew (six minutes), le
 	$(BIN)/flexnas-bench embed --space g1 --distance alignment --out data/embeddings/t2v-ordered-g1-d16.parquet
 	$(BIN)/flexnas-bench embed --space g1 --out data/embeddings/t2v-g1-d16.parquet --figures docs
 
-worth: $(VENV)/installed-dev  ## The tables of what embeddings are worth in benchmarks/RESULTS.md
+worth: $(VENV)/installed-dev  ## The tables of what embeddings, and predictions, are worth in benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/embedding_worth.py --jobs $(JOBS)
+	$(BIN)/python benchmarks/surrogate_quality.py
 
 quality: $(VENV)/installed-dev  ## The search-quality table of benchmarks/RESULTS.md and the picture of the README
 	$(BIN)/python benchmarks/search_quality.py --jobs $(JOBS)

@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flexnas_bench.answers import Result as Result
     from flexnas_bench.benchmark import Benchmark as Benchmark
-    from flexnas_bench.benchmark import Result as Result
     from flexnas_bench.card import ModelCard as ModelCard
     from flexnas_bench.distance.alignment import alignment_distance as alignment_distance
     from flexnas_bench.distance.ged import ged as ged
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from flexnas_bench.store import Store as Store
 
 _NAMES = {
-    "benchmark": ("Benchmark", "Result"),
+    "answers": ("Result",),
+    "benchmark": ("Benchmark",),
     "card": ("ModelCard",),
     "embedding.base": ("Embedding",),
     "embedding.loading": ("load_embedding",),

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any, NamedTuple
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flexnas_bench.answers import Replicates, Result, Score, Setting, one_replicate, preferred, summarise
 from flexnas_bench.card import ModelCard, is_hash
 from flexnas_bench.errors import InvalidCardError, NotInSpaceError, NotMeasuredError, OptionError, shown
-from flexnas_bench.named import NAMED_CARDS
-from flexnas_bench.results import (
-    DEFAULT_PROTOCOL,
-    GLUE8,
-    METRICS,
-    ORIGINS,
-    PREDICTED,
-    SCRATCH,
-    training_cost_seconds,
-)
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, METRICS, PREDICTED, SCRATCH, training_cost_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,64 +25,6 @@ if TYPE_CHECKING:
 #: Kinds of answer.
 KINDS = ("table", "surrogate", "auto")
 Card = ModelCard | Mapping[str, Any] | str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """An answer: a score with its origin.
-
-    Attributes:
-        value: score in points x100 (higher is better), the mean where several trainings count.
-        std: sample standard deviation over those trainings, NaN for a single one; of a prediction, the standard
-            deviation of what one training would score.
-        n: number of trainings behind the value, 0 for a prediction.
-        task: task asked, and `metric` what was measured on it.
-        protocol: training recipe.
-        init: `"scratch"`, or the hash of the card whose weights were transferred.
-        origin: `"published"`, `"measured"` or `"predicted"`.
-        cost_seconds: mean seconds of one training, pre-training plus fine-tuning (see
-            `results.training_cost_seconds`); NaN where nothing is known.
-        cost_assumed: whether a fine-tuning time in it is assumed, by the paper's Figure 7, or all of it predicted.
-        source: key into `Benchmark.sources`; several, parted by commas, where the trainings have several; of a
-            prediction, those of the scores that it follows from.
-        card_hash: hash of the card asked.
-    """
-
-    value: float
-    std: float
-    n: int
-    task: str
-    metric: str
-    protocol: str
-    init: str
-    origin: str
-    cost_seconds: float
-    cost_assumed: bool
-    source: str
-    card_hash: str
-
-
-class _Score(NamedTuple):
-    """One score of one training, with what the two tables say of it."""
-
-    replicate: int
-    value: float
-    metric: str
-    cost_seconds: float
-    cost_assumed: bool
-    source: str
-
-
-class _Setting(NamedTuple):
-    """What the scores of one card are told apart by."""
-
-    task: str
-    protocol: str
-    init: str
-    origin: str
-
-
-_Replicates = dict[int, _Score]
 
 
 class Benchmark:
@@ -116,13 +50,13 @@ class Benchmark:
         self._load_cards = cards
         self._means: dict[tuple[str, str, str], dict[str, float]] = {}
         self._answers: dict[tuple[str, str, str, str], Result] = {}
-        self._scores: dict[str, dict[_Setting, _Replicates]] = {}
+        self._scores: dict[str, dict[Setting, Replicates]] = {}
         self._surrogates: dict[tuple[str, str], Surrogate] = {}
         for row in scores:
             cost = training_cost_seconds(row["pretrain_seconds"], row["finetune_seconds"], row["init"])
-            setting = _Setting(row["task"], row["protocol"], row["init"], row["origin"])
+            setting = Setting(row["task"], row["protocol"], row["init"], row["origin"])
             assumed = row["finetune_seconds"] is None and not math.isnan(cost)
-            score = _Score(row["replicate"], row["value"], row["metric"], cost, assumed, row["source"])
+            score = Score(row["replicate"], row["value"], row["metric"], cost, assumed, row["source"])
             self._scores.setdefault(row["hash"], {}).setdefault(setting, {})[score.replicate] = score
 
     def query(
@@ -171,7 +105,7 @@ class Benchmark:
         question = (digest, task, protocol, init)
         if replicate is None and question in self._answers:
             return self._answers[question]
-        setting, scores = _preferred(self._scores.get(digest, {}), task, protocol, init)
+        setting, scores = preferred(self._scores.get(digest, {}), task, protocol, init)
         if not scores:
             nothing = self._nothing_for(digest, task, protocol, init)
             if kind != "auto" or init != SCRATCH or replicate is not None or not isinstance(nothing, NotMeasuredError):
@@ -181,8 +115,8 @@ class Benchmark:
             except NotMeasuredError:
                 raise nothing from None
         if replicate is not None:
-            return _summarise(_one_replicate(scores, replicate, digest), setting, digest)
-        self._answers[question] = _summarise(scores, setting, digest)
+            return summarise(one_replicate(scores, replicate, digest), setting, digest)
+        self._answers[question] = summarise(scores, setting, digest)
         return self._answers[question]
 
     def surrogate(self, task: str = GLUE8, protocol: str | None = None) -> Surrogate:
@@ -213,7 +147,7 @@ class Benchmark:
     def _predicted(self, card: Card, task: str, protocol: str, seed: int | None) -> Result:
         """What the surrogate says of a card."""
         surrogate = self.surrogate(task, protocol)
-        model = self._card_of(card)
+        model = self.card(card)
         try:
             (mean,), (std,) = surrogate.predict([model])
         except NotInSpaceError as error:
@@ -233,22 +167,12 @@ class Benchmark:
             card_hash=model.hash,
         )
 
-    def _card_of(self, card: Card) -> ModelCard:
-        """The card, however it is given; raises `InvalidCardError`, or `NotMeasuredError` for an unknown hash."""
-        if isinstance(card, ModelCard):
-            return card
-        if isinstance(card, Mapping):
-            return ModelCard.from_dict(card)
-        text = card.strip()
-        if text.startswith("{"):
-            return ModelCard.from_json(text)
-        return ModelCard.named(text) if text.lower() in NAMED_CARDS else self.card(self._digest(text))
-
     def _digest(self, card: Card) -> str:
         """The hash of a card, however it is given; raises `InvalidCardError` for what is none."""
-        if isinstance(card, ModelCard):
-            return card.hash
-        return card if isinstance(card, str) and card in self._scores else _hash_of(card)
+        if isinstance(card, str) and card in self._scores:
+            return card
+        found = _read(card)
+        return found if isinstance(found, str) else found.hash
 
     def query_many(
         self, cards: Iterable[Card], task: str = GLUE8, protocol: str | None = None, *, init: str = SCRATCH
@@ -329,7 +253,7 @@ class Benchmark:
             if task in (None, setting.task) and protocol in (None, setting.protocol)
             for score in scores.values()
         ]
-        return pd.DataFrame(rows, columns=["card_hash", *_Setting._fields, *_Score._fields])
+        return pd.DataFrame(rows, columns=["card_hash", *Setting._fields, *Score._fields])
 
     def cite(self, result: Result) -> str:
         """Citations of all sources of an answer."""
@@ -347,11 +271,19 @@ class Benchmark:
         """Hashes of all cards with a score of this task and protocol from scratch, in table order."""
         return iter(self._values(task, protocol or DEFAULT_PROTOCOL, SCRATCH))
 
-    def card(self, digest: str) -> ModelCard:
-        """The card of a hash of G1 or of a trained model; raises `NotMeasuredError` for any other."""
-        text = self._cards.get(_hash_of(digest))
+    def card(self, card: Card) -> ModelCard:
+        """The card of a hash, or of whatever else `query` takes.
+
+        Raises:
+            NotMeasuredError: a hash that is neither of G1 nor of a trained model.
+            InvalidCardError: no hash, and no card.
+        """
+        found = _read(card)
+        if isinstance(found, ModelCard):
+            return found
+        text = self._cards.get(found)
         if text is None:
-            raise NotMeasuredError(f"no card of hash {digest[:12]}... is in the tables")
+            raise NotMeasuredError(f"no card of hash {found[:12]}... is in the tables")
         return ModelCard.from_json(text)
 
     @cached_property
@@ -371,7 +303,7 @@ class Benchmark:
             self._means[key] = {
                 digest: fmean(score.value for score in scores.values())
                 for digest, settings in self._scores.items()
-                if (scores := _preferred(settings, *key)[1])
+                if (scores := preferred(settings, *key)[1])
             }
         return self._means[key]
 
@@ -413,54 +345,13 @@ class Benchmark:
         )
 
 
-def _hash_of(card: Mapping[str, Any] | str) -> str:
+def _read(card: Card) -> ModelCard | str:
+    """A card, or the hash that it is given by."""
+    if isinstance(card, ModelCard):
+        return card
     if not isinstance(card, str):
-        return ModelCard.from_dict(card).hash
+        return ModelCard.from_dict(card)
     text = card.strip()
     if is_hash(text.lower()):
         return text.lower()
-    if text.startswith("{"):
-        return ModelCard.from_json(text).hash
-    if text.lower() in NAMED_CARDS:
-        return ModelCard.named(text).hash
-    raise InvalidCardError(
-        f"{text!r:.80} is neither the JSON of a model card, nor its name, nor a hash of 64 hex digits"
-    )
-
-
-def _preferred(
-    settings: Mapping[_Setting, _Replicates], task: str, protocol: str, init: str
-) -> tuple[_Setting, _Replicates]:
-    """The scores of a card that count for a question: those of the first origin that has any."""
-    for origin in ORIGINS:
-        setting = _Setting(task, protocol, init, origin)
-        if setting in settings:
-            return setting, settings[setting]
-    return setting, {}
-
-
-def _one_replicate(scores: _Replicates, replicate: int, digest: str) -> _Replicates:
-    if replicate not in scores:
-        raise NotMeasuredError(
-            f"card {digest[:12]}... has {len(scores)} trainings, counted from 0; replicate {replicate} is none of them"
-        )
-    return {replicate: scores[replicate]}
-
-
-def _summarise(scores: _Replicates, setting: _Setting, digest: str) -> Result:
-    values = [score.value for score in scores.values()]
-    sources = dict.fromkeys(score.source for score in scores.values())
-    return Result(
-        value=fmean(values),
-        std=stdev(values) if len(values) > 1 and not any(map(math.isnan, values)) else math.nan,
-        n=len(values),
-        task=setting.task,
-        metric=next(iter(scores.values())).metric,
-        protocol=setting.protocol,
-        init=setting.init,
-        origin=setting.origin,
-        cost_seconds=fmean(score.cost_seconds for score in scores.values()),
-        cost_assumed=any(score.cost_assumed for score in scores.values()),
-        source=", ".join(sources),
-        card_hash=digest,
-    )
+    return ModelCard.from_json(text) if text.startswith("{") else ModelCard.named(text)

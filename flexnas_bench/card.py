@@ -77,7 +77,8 @@ class ModelCard:
         try:
             return cls.from_dict(NAMED_CARDS[str(name).lower()])
         except KeyError:
-            raise InvalidCardError(f"no card is named {shown(name)}; known: {', '.join(NAMED_CARDS)}") from None
+            known = ", ".join(NAMED_CARDS)
+            raise InvalidCardError(f"no card is named {shown(name)}; known: {known}, or a JSON, or a hash") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The paper's dictionary, with the paper's spelling of every value."""

@@ -1,7 +1,7 @@
 """Predicted scores: what a card that nobody trained would probably score and cost.
 
-A provisional model: one Gaussian process on the embedding `stretched`. Its kernel and constants did best in
-cross-validation on the 491 cards of the pool (`benchmarks/surrogate_quality.py`).
+A provisional model: one Gaussian process on the embedding `stretched`. Its kernel and constants were picked by looking
+at the 491 cards of the pool; `benchmarks/surrogate_quality.py` says how well it predicts cards left out.
 """
 
 from __future__ import annotations

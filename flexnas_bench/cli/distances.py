@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from flexnas_bench.cli.lookup import find_card
 from flexnas_bench.cli.output import Json, print_json, progress_bars, say
 from flexnas_bench.distance.alignment import alignment_distance
 from flexnas_bench.distance.blocks import EDGE_COST, numbering
@@ -56,7 +55,7 @@ def ged(
         if len(cards or ()) != 2 or out or solve_table:
             raise OptionError("name two cards, or a space with --space")
         bench = load_benchmark()
-        a, b = (find_card(bench, text) for text in cards or ())
+        a, b = (bench.card(text) for text in cards or ())
         facts = {
             "ged": exact_distance(a, b, edge_cost=edge_cost, seconds=seconds),
             "alignment_distance": alignment_distance(a, b, edge_cost=edge_cost),

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from flexnas_bench.benchmark import Benchmark, Result
+from flexnas_bench.answers import Result
+from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
-from flexnas_bench.cli.lookup import find_card
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.loading import load_benchmark
@@ -37,7 +37,7 @@ def info(
         facts = _bench_facts(bench)
         print_json(facts) if as_json else _show_bench(facts)
         return
-    found = find_card(bench, card)
+    found = bench.card(card)
     facts = _card_facts(bench, found)
     if graph is not None:
         from flexnas_bench.figures.architecture import draw_architecture

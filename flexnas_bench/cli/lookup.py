@@ -9,8 +9,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from flexnas_bench.benchmark import Benchmark
-from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
 from flexnas_bench.errors import OptionError
 from flexnas_bench.loading import load_benchmark
@@ -37,7 +35,7 @@ def query(
 ) -> None:
     """Look up the score of a card, with where it came from."""
     bench = load_benchmark(store=store)
-    result = bench.query(named_or_text(card), task, protocol, kind, replicate, seed, init=init)
+    result = bench.query(card, task, protocol, kind, replicate, seed, init=init)
     if as_json:
         print_json(asdict(result))
         return
@@ -71,16 +69,3 @@ def optimizers(as_json: Json = False) -> None:
         options = ", ".join(f"{key}={value}" for key, value in facts["options"].items())
         table.add_row(name, facts["what"], options)
     say(table)
-
-
-def find_card(bench: Benchmark, text: str) -> ModelCard:
-    """A card by name, from JSON, or by the hash of one that the benchmark knows; raises `FlexnasError` for no card."""
-    found = named_or_text(text)
-    if isinstance(found, ModelCard):
-        return found
-    return ModelCard.from_json(found) if found.lstrip().startswith("{") else bench.card(found)
-
-
-def named_or_text(text: str) -> ModelCard | str:
-    """A card by name; JSON and hashes as they are. Raises `InvalidCardError` for a name that nobody has."""
-    return text if text.lstrip().startswith("{") or len(text.strip()) == 64 else ModelCard.named(text)

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from flexnas_bench.benchmark import Result
+from flexnas_bench.answers import Result
 from flexnas_bench.results import PREDICTED, SCRATCH
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from flexnas_bench.benchmark import Result
+from flexnas_bench.answers import Result
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.output import describe, say
 from flexnas_bench.results import PREDICTED
@@ -32,7 +32,7 @@ def draw(search: Search, runs: Sequence[Run], folder: Path) -> None:
     from flexnas_bench.searching.analysis import best_so_far
 
     frame, settings, bench = pd.concat([run.frame for run in runs]), search.settings, search.objective.bench
-    found = search.objective.query(_card(folder, frame["card_hash"].iloc[0]), 0)
+    found = search.objective.query(search.levels[0][0], 0)
     optimum = math.nan if settings.noisy else search.objective.optimum(search.levels[-1])
     what = " and ".join(sorted(frame["origin"].unique())) + " scores" + (" with noise" if settings.noisy else "")
     draw_trajectories(
@@ -55,7 +55,8 @@ def summarise(search: Search, runs: Sequence[Run], folder: Path) -> dict[str, An
     best = estimate(best_so_far(pd.concat([run.frame for run in runs])).to_numpy())
     rows = [row for run in runs for row in run.rows]
     winner = max(rows, key=lambda row: -math.inf if math.isnan(row["value"]) else row["value"])
-    card = _card(folder, winner["card_hash"])
+    cards = read_cards(folder / CARDS_FILE).set_index("card_hash")["card"]
+    card = ModelCard.from_json(cards[winner["card_hash"]])
     converged = {run.rows[0]["seed"]: run.converged_at for run in runs}
     when = [step for step in converged.values() if step is not None]
     return {
@@ -110,12 +111,6 @@ def show(summary: dict[str, Any]) -> None:
     for note in summary["notes"]:
         say(f"note: {note}")
     say(f"runs in {summary['runs']}, picture {summary['picture']}; {summary['ask_seconds_mean']:.2f} s a proposal")
-
-
-def _card(folder: Path, digest: str) -> ModelCard:
-    """A card of a folder of runs."""
-    cards = read_cards(folder / CARDS_FILE).set_index("card_hash")["card"]
-    return ModelCard.from_json(cards[digest])
 
 
 def _milestones(longest: int) -> list[int]:

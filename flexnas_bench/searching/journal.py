@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import UnionType
 from typing import Any
@@ -49,3 +50,13 @@ def journals(out: Path) -> dict[int, Path]:
 def count_records(path: Path) -> int:
     """Number of finished records of a journal, 0 if there is none; may be called while it is written."""
     return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def or_null(number: float) -> float | None:
+    """A number as JSON can have it: null for NaN."""
+    return None if math.isnan(number) else number
+
+
+def or_nan(written: float | None) -> float:
+    """The number that `or_null` wrote."""
+    return math.nan if written is None else float(written)

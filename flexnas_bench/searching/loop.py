@@ -15,7 +15,7 @@ from flexnas_bench.optimizers.convergence import converged_at
 from flexnas_bench.results import transfer_cost_seconds
 from flexnas_bench.searching.budget import Budget
 from flexnas_bench.searching.cluster import Cluster
-from flexnas_bench.searching.journal import SearchJournal
+from flexnas_bench.searching.journal import SearchJournal, or_nan, or_null
 from flexnas_bench.searching.levels import refined
 from flexnas_bench.searching.runs import Run, make_rows
 
@@ -121,9 +121,9 @@ class Loop:
             "level": level,
             "card_hash": card.hash,
             "card": card.to_dict(),
-            "value": _or_null(result.value),
-            "cost_seconds": _or_null(cost),
-            "finished_at": _or_null(self._cluster.now + cost),
+            "value": or_null(result.value),
+            "cost_seconds": or_null(cost),
+            "finished_at": or_null(self._cluster.now + cost),
             "transferred": transferred,
             "ask_seconds": round(ask_seconds, 6),
             "origin": result.origin,
@@ -135,12 +135,12 @@ class Loop:
         elif self._journal:
             self._journal.append(record)
         self._records.append(record)
-        self._cluster.start(record, math.nan if record["cost_seconds"] is None else record["cost_seconds"])
+        self._cluster.start(record, or_nan(record["cost_seconds"]))
 
     def _finish(self, proposer: Optimizer) -> None:
         record = self._cluster.wait()
         card = ModelCard.from_dict(record["card"])
-        value = math.nan if record["value"] is None else record["value"]
+        value = or_nan(record["value"])
         proposer.tell([card], [value])
         self._told.append((card, value))
         if not math.isnan(value):
@@ -150,8 +150,3 @@ class Loop:
 def _is(written: float | None, value: float) -> bool:
     """Whether a value is what was written, within what the digits of a prediction leave open."""
     return math.isnan(value) if written is None else math.isclose(written, value, rel_tol=0, abs_tol=_CLOSE)
-
-
-def _or_null(number: float) -> float | None:
-    """A number as JSON can have it: null for NaN."""
-    return None if math.isnan(number) else number

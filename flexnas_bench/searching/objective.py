@@ -9,14 +9,14 @@ from hashlib import sha256
 
 import numpy as np
 
-from flexnas_bench.benchmark import Benchmark, Result
+from flexnas_bench.answers import Result
+from flexnas_bench.benchmark import KINDS, Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import NotInSpaceError, NotMeasuredError, OptionError, shown
 from flexnas_bench.results import SURROGATE_SPACE
 from flexnas_bench.space import DesignSpace, load_space
 
-KINDS = ("auto", "table", "surrogate")
 _SOME = 1_000  # cards of a space too large to look at all of them
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
+from flexnas_bench.searching.journal import or_nan
 from flexnas_bench.storage import read_parquet, table_schema, write_parquet
 
 if TYPE_CHECKING:
@@ -67,10 +68,7 @@ def make_rows(records: Sequence[dict[str, Any]], optimizer: str, seed: int) -> l
     rows: list[dict[str, Any]] = []
     best = math.nan
     for step, record in enumerate(records, 1):
-        numbers = {
-            name: math.nan if record[name] is None else float(record[name])
-            for name in ("value", "cost_seconds", "finished_at")
-        }
+        numbers = {name: or_nan(record[name]) for name in ("value", "cost_seconds", "finished_at")}
         value = numbers["value"]
         best = value if math.isnan(best) or value > best else best
         row = record | numbers | {"optimizer": optimizer, "seed": seed, "step": step, "best": best}

@@ -1,0 +1,117 @@
+"""`run` and `compare`: what searches leave, and what they say together."""
+
+import json
+import re
+
+import pytest
+
+from flexnas_bench.searching.runs import read_runs
+
+
+def test_run_leaves_a_table_and_a_picture(flexnas, tmp_path):
+    out = tmp_path / "run"
+    code, text, _ = flexnas("run", "--optimizer", "random", "--budget", 12, "--seeds", 3, "--jobs", 2, "--out", out)
+    assert code == 0
+    assert "published" in text
+    assert "90 % interval" in text
+    frame = read_runs(out / "runs.parquet")
+    assert frame.groupby("seed")["step"].max().tolist() == [12, 12, 12]
+    assert (out / "best_so_far.png").read_bytes().startswith(b"\x89PNG")
+    code, text, _ = flexnas("run", "--optimizer", "random", "--budget", 12, "--seeds", 3, "--out", out, "--json")
+    summary = json.loads(text)
+    assert summary["best_result"]["value"] == frame["value"].max()
+    assert [row["step"] for row in summary["best_so_far"]] == [10, 12]
+    assert summary["best_so_far"][-1]["mean"] == pytest.approx(frame[frame["step"] == 12]["best"].mean())
+
+
+def test_levels_workers_and_transfers(flexnas, tmp_path):
+    levels = ("run", "--optimizer", "evolution", "--levels", "g1,g2,g3", "--budget", 36, "--seeds", 2)
+    cluster = ("--workers", 4, "--transfer", "--overlap", "0.5")
+    code, out, _ = flexnas(*levels, *cluster, "--out", tmp_path / "run")
+    assert code == 0
+    for text in ("best at its end", "all scores are predicted", "hours on 4 simulated workers", "transfers of weights"):
+        assert text in out
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [row["level"] for row in summary["levels"]] == ["g1", "g2", "g3"]
+    assert [row["evaluations"] for row in summary["levels"]] == [12, 12, 12]
+    frame = read_runs(tmp_path / "run" / "runs.parquet")
+    ends = [frame[frame["step"] == step]["best"].mean() for step in (12, 24, 36)]
+    assert [row["best"]["mean"] for row in summary["levels"]] == pytest.approx(ends)
+    assert [row["gain"]["mean"] for row in summary["levels"][1:]] == pytest.approx(
+        [ends[1] - ends[0], ends[2] - ends[1]]
+    )
+    code, _, err = flexnas(*levels[:-4], "--budget", 48, *cluster, "--out", tmp_path / "run")
+    assert (code, "its budget is" in err) == (2, True)
+
+
+def test_methods_are_compared(flexnas, tmp_path):
+    for name in ("random", "evolution"):
+        run = ("run", "--optimizer", name, "--space", "g1", "--noisy", "--budget", 20, "--seeds", 3)
+        assert flexnas(*run, "--out", tmp_path / name)[0] == 0
+    code, out, _ = flexnas("compare", tmp_path / "random", tmp_path / "evolution", "--out", tmp_path / "pictures")
+    assert code == 0
+    assert re.search(r"regret of the expected value \(the best there is: 74\.", out)
+    for text in ("best value so far", "expected value of the card", "rank among", "evolution", "signed-rank"):
+        assert text in out
+    names = {"best_so_far.png", "expected.png", "best_by_hours.png", "best_by_gpu_hours.png", "ranks.png"}
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == names
+    found = json.loads(flexnas("compare", tmp_path / "random", tmp_path / "evolution", "--json", "--target", 60)[1])
+    assert found["methods"]["random"]["evaluations_to_target_median"] <= 20
+    assert found["target"] == 60
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    unreached = flexnas("compare", tmp_path / "random", "--json", "--target", 999)[1]
+    never = json.loads(unreached, parse_constant=refuse)["methods"]["random"]
+    assert (never["evaluations_to_target_median"], never["seeds_that_reached_target"]) == (None, 0)
+    assert len(found["methods"]["random"]["best"]) == 1
+    code, _, err = flexnas("compare", tmp_path / "random", "--steps", "ten")
+    assert (code, "no list of numbers" in err) == (2, True)
+
+
+def test_what_was_found_is_left_as_json_too(flexnas, tmp_path):
+    arguments = ("run", "--optimizer", "random", "--budget", 20, "--seeds", 2, "--out", tmp_path / "run", "--json")
+    summary = json.loads(flexnas(*arguments)[1])
+    assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summary
+    assert set(summary["converged_at"]) == {"0", "1"}
+
+
+def test_other_settings_go_to_another_folder(flexnas, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for extra in ((), ("--initial", 3), ("--initial", 4)):
+        assert flexnas("run", "--optimizer", "random", "--budget", 4, *extra)[0] == 0
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+    assert (tmp_path / "runs" / "random-pool-glue8" / "runs.parquet").exists()
+
+
+def test_an_option_of_the_optimizer_arrives(flexnas, tmp_path):
+    arguments = ("run", "--budget", 11, "--option", "alpha=0.9", "--out", tmp_path / "run", "--json")
+    assert json.loads(flexnas(*arguments)[1])["settings"]["options"] == {"alpha": 0.9}
+
+
+def test_budgets_in_simulated_time_and_the_papers_models_to_begin_with(flexnas, tmp_path):
+    run = ("run", "--optimizer", "random", "--initial", "paper12", "--out", tmp_path / "run")
+    summary = json.loads(flexnas(*run, "--budget", "5h", "--json")[1])
+    assert summary["settings"]["initial"] == "paper12"
+    frame = read_runs(tmp_path / "run" / "runs.parquet")
+    assert 3 < len(frame) < 12
+    assert frame["finished_at"].max() <= 5 * 3600
+    assert summary["best_so_far"][-1]["mean"] == frame["value"].max()
+    code, _, err = flexnas(*run[:-1], tmp_path / "other", "--budget", "1s")
+    assert code == 2
+    assert "in 1s not one evaluation of seed 0 would have ended" in err
+
+
+def test_a_space_without_all_scores_says_who_has_them(flexnas, bench, tmp_path):
+    _, _, err = flexnas("run", "--task", "rte", "--protocol", "electra-owt-1m-step-150k")
+    assert "only 15 of the 491 cards of space pool have a rte score under protocol electra-owt-1m-step-150k" in err
+    assert "electra-owt-100k has them" in err
+    path = tmp_path / "curves.jsonl"
+    cards = map(bench.card, bench.hashes("rte", "electra-owt-1m-step-150k"))
+    path.write_text("\n".join(card.to_json() for card in cards))
+    run = ("run", "--optimizer", "random", "--space", path, "--task", "rte", "--protocol", "electra-owt-1m-step-150k")
+    summary = json.loads(flexnas(*run, "--out", tmp_path / "run", "--json")[1])
+    assert summary["evaluations"] == 15
+    assert len(summary["notes"]) == 1
+    assert "has 15 cards" in summary["notes"][0]
