@@ -60,16 +60,18 @@ def outline(card: ModelCard, choices: Choices) -> Outline:
         shape="+".join(stacks),
         kinds=np.array(kinds, np.int16),
         groups=(*groups, 1, 0),
-        above=_above(card, choices),
+        above=_above([card], choices)[0],
         graph=GroupGraph.of(layers, choices),
         first_heads=layers[0].heads,
     )
 
 
-def _above(card: ModelCard, choices: Choices) -> NDArray[np.int16]:
-    layers = [_layer_above(layer, choices) for layer in card.layers]
-    above: NDArray[np.int16] = np.sum([_nodes_above((OUTPUT,), choices), *layers], axis=0, dtype=np.int16)
-    return above
+def _above(cards: Sequence[ModelCard], choices: Choices) -> NDArray[np.int16]:
+    """Number of nodes of each card above each threshold, shape `(len(cards), thresholds)`."""
+    layers = np.stack([_layer_above(layer, choices) for card in cards for layer in card.layers])
+    first = np.cumsum([0, *(card.num_layers for card in cards[:-1])])
+    above: NDArray[np.int16] = np.add.reduceat(layers, first, axis=0, dtype=np.int16)
+    return above + _nodes_above((OUTPUT,), choices)
 
 
 @lru_cache(_REMEMBERED)
@@ -98,6 +100,6 @@ def node_distances(
     """
     from scipy.spatial.distance import cdist
 
-    sides = [np.stack([_above(card, choices or Choices()) for card in side]) for side in (cards, others)]
+    sides = [_above(side, choices or Choices()) for side in (cards, others)]
     distances: NDArray[np.float32] = cdist(*sides, "cityblock").astype(np.float32)
     return distances

@@ -91,19 +91,22 @@ def _place(given: Tensor, landmarks: Tensor, steps: int) -> Tensor:
 
 
 def _descend(points: Tensor, fixed: Tensor, given: Tensor, steps: int) -> Tensor:
-    """Newton steps of all points side by side until none moves."""
+    """Newton steps of all points side by side, of each until it no longer moves."""
     unit = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
     damping = torch.full((len(points), 1, 1), 0.01, dtype=points.dtype, device=points.device)
     apart = torch.cdist(points, fixed).clamp(min=1e-3)
+    going = torch.arange(len(points), device=points.device)
     for _ in range(steps):
-        gradient, curvature = _slopes(points, fixed, given, apart)
-        ahead = points - torch.linalg.solve(curvature + damping * len(fixed) * unit, gradient)
+        here, wanted, now = points[going], given[going], apart[going]
+        gradient, curvature = _slopes(here, fixed, wanted, now)
+        ahead = here - torch.linalg.solve(curvature + damping[going] * len(fixed) * unit, gradient)
         then = torch.cdist(ahead, fixed).clamp(min=1e-3)
-        better = (then - given).square().sum(dim=1) < (apart - given).square().sum(dim=1)
-        moved = torch.where(better, (ahead - points).abs().amax(dim=1), 0.0)
-        points, apart = torch.where(better[:, None], ahead, points), torch.where(better[:, None], then, apart)
-        damping = torch.where(better[:, None, None], damping / 5, damping * 5)
-        if float(moved.max()) < _STILL and bool((better | (damping.ravel() > 1e3)).all()):
+        better = (then - wanted).square().sum(dim=1) < (now - wanted).square().sum(dim=1)
+        points[going[better]], apart[going[better]] = ahead[better], then[better]
+        damping[going] *= torch.where(better, 0.2, 5.0).to(points.dtype)[:, None, None]
+        moves = (ahead - here).abs().amax(dim=1) >= _STILL
+        going = going[torch.where(better, moves, damping[going].ravel() <= 1e3)]
+        if not len(going):
             break
     return points
 
