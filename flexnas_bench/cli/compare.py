@@ -81,13 +81,14 @@ def _draw(comparison: Comparison, out: Path, optimum: float, sources: str) -> No
     drawings = {
         "best_so_far": (comparison.best, f"best {task} so far (points)", "evaluations"),
         "expected": (comparison.expected, f"expected {task} of the best card so far (points)", "evaluations"),
+        "recommended": (comparison.recommended, f"expected {task} of the card recommended (points)", "evaluations"),
         "best_by_hours": (comparison.by_hours, f"best {task} so far (points)", "simulated hours"),
         "best_by_gpu_hours": (comparison.by_gpu_hours, f"best {task} so far (points)", "simulated GPU-hours"),
         "ranks": (comparison.ranks, "rank among methods (1 is best)", "evaluations"),
     }
     for name, (tables, ylabel, xlabel) in drawings.items():
         if any(len(table) for table in tables.values()):
-            shown = name == "expected" if problem.get("noisy") else name.startswith("best")
+            shown = name in ("expected", "recommended") if problem.get("noisy") else name.startswith("best")
             line = optimum if shown and not math.isnan(optimum) else None
             labels = {"title": title, "ylabel": ylabel, "note": note, "xlabel": xlabel}
             draw_trajectories(tables, out / f"{name}.png", **labels, optimum=line, raw=name != "ranks")
@@ -95,11 +96,12 @@ def _draw(comparison: Comparison, out: Path, optimum: float, sources: str) -> No
 
 def _show(found: dict[str, Any]) -> None:
     methods, noisy = found["methods"], found["problem"].get("noisy")
-    judged = "expected value" if noisy else "best value"
+    judged = "expected value of the card recommended" if noisy else "best value"
     titles = {
         "best": "best value so far",
         "regret": f"simple regret of the {judged} (the best there is: {found['optimum']:.2f})",
         "expected": "expected value of the card with the best reading so far",
+        "recommended": "expected value of the card recommended: the evaluated one of the highest posterior mean",
         "rank": f"rank among methods by {judged} (1 is best)",
     }
     for what, title in titles.items():

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout
 
 
 class MCDropout(nn.Module):
@@ -14,35 +15,31 @@ class MCDropout(nn.Module):
     Args:
         inputs: length of an input vector.
         hidden: widths of the hidden layers.
-        dropout: probability that a hidden unit is dropped.
+        rate: probability that a hidden unit is dropped.
     """
 
-    def __init__(self, inputs: int, hidden: tuple[int, ...] = (64, 32), dropout: float = 0.3) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...] = (64, 32), rate: float = 0.3) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.Linear(inputs, hidden[0]), nn.ReLU())
-        rest: list[nn.Module] = [nn.Dropout(dropout)]
-        for a, b in pairwise(hidden):
-            rest += [nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)]
-        self.rest = nn.Sequential(*rest, nn.Linear(hidden[-1], 1))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *hidden, 1]))
+        self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions `(...)` of inputs `(..., inputs)`, a fresh dropout mask a point while training."""
-        return self.sample(x, 1)[0]
-
-    def sample(self, x: Tensor, samples: int) -> Tensor:
-        """`samples` predictions of every input `(..., inputs)` in one tensor `(samples, ...)`.
-
-        Nothing is dropped before the first hidden layer, so that is computed once for all samples.
-        """
-        features = self.first(x)
-        predictions: Tensor = self.rest(features.expand(samples, *features.shape))
-        return predictions.squeeze(-1)
+        first, *rest = self.layers
+        out: Tensor = first(x)
+        for layer in rest:
+            out = layer(dropout(out.relu(), self.rate, self.training))
+        return out.squeeze(-1)
 
     @torch.no_grad()
     def spread(self, x: Tensor, samples: int) -> Tensor:
-        """Standard deviation xi over samples, `(...)`, dropout on whatever the mode; needs two samples or more."""
-        mode = self.training
-        self.train()
-        deviation = self.sample(x, samples).std(dim=0)
-        self.train(mode)
-        return deviation
+        """Standard deviation xi over two samples or more, `(n,)`, of inputs `(n, inputs)`; dropout is on in any mode.
+
+        A sample is a function: a unit that it drops, it drops at all points. So the spread is as smooth as the network.
+        """
+        first, *rest = self.layers
+        out: Tensor = first(x)  # nothing is dropped before this, so it is the same for all samples
+        for layer in rest:
+            masks = dropout(out.new_ones(samples, 1, out.shape[-1]), self.rate)
+            out = layer(out.relu() * masks)
+        return out.squeeze(-1).std(dim=0)

@@ -26,6 +26,7 @@ from flexnas_bench.searching.analysis import (
     paired_test,
     ranks,
 )
+from flexnas_bench.searching.recommendation import recommended_so_far
 from flexnas_bench.searching.runs import CARDS_FILE, RUNS_FILE, read_cards, read_runs
 from flexnas_bench.searching.settings import SETTINGS_FILE
 
@@ -92,10 +93,17 @@ class Comparison:
             return {}
         return {name: expected_so_far(frame, self.cards) for name, frame in self.frames.items()}
 
+    @cached_property
+    def recommended(self) -> dict[str, pd.DataFrame]:
+        """Expected value of the card recommended (see `recommended_so_far`); empty unless values are noisy."""
+        if not self.problem.get("noisy"):
+            return {}
+        return {name: recommended_so_far(frame, self.cards) for name, frame in self.frames.items()}
+
     @property
     def judged(self) -> dict[str, pd.DataFrame]:
-        """What methods are judged by: the best value so far; the expected one where values were drawn with noise."""
-        return self.expected if self.problem.get("noisy") else self.best
+        """What methods are judged by: the best value, or, where values are noisy, that of the card recommended."""
+        return self.recommended or self.best
 
     @property
     def by_hours(self) -> dict[str, pd.DataFrame]:
@@ -154,6 +162,7 @@ class Comparison:
             "best": _estimates(self.best[name], steps),
             "regret": _estimates(optimum - judged, steps) if not math.isnan(optimum) else [],
             "expected": _estimates(self.expected[name], steps) if self.expected else [],
+            "recommended": _estimates(self.recommended[name], steps) if self.recommended else [],
             "rank": _estimates(self.ranks[name], steps) if len(self.ranks[name]) else [],
             "evaluations_to_target_median": float(np.median(reached)),
             "seeds_that_reached_target": int(np.isfinite(reached).sum()),

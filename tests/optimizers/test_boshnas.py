@@ -119,6 +119,6 @@ def test_it_climbs_a_planted_landscape(pool):
 
 
 def test_options_that_make_no_sense(pool):
-    for options in ({"alpha": 0.8, "beta": 0.3}, {"alpha": -0.1}, {"restarts": 0}, {"gobi_rate": 0.0}):
+    for options in ({"alpha": 0.8, "beta": 0.3}, {"alpha": -0.1}, {"restarts": -1}, {"gobi_rate": 0.0}):
         with pytest.raises(OptionError):
             make_optimizer("boshnas", pool, **options)

@@ -11,21 +11,30 @@ def test_spread_of_one_hidden_layer_is_the_closed_form():
     # With one hidden layer a sample is b + sum_j w_j h_j m_j / (1 - p), m_j Bernoulli(1 - p):
     # its variance is p / (1 - p) sum_j (w_j h_j)^2.
     with reproducible(1):
-        teacher, x = MCDropout(3, hidden=(16,), dropout=0.4), torch.randn(5, 3)
+        teacher, x = MCDropout(3, hidden=(16,), rate=0.4), torch.randn(5, 3)
         spread = teacher.spread(x, samples=100_000)
-    features = teacher.first(x)
-    exact = math.sqrt(0.4 / 0.6) * (features * teacher.rest[-1].weight).square().sum(dim=-1).sqrt()
+    first, last = teacher.layers
+    exact = math.sqrt(0.4 / 0.6) * (first(x).relu() * last.weight).square().sum(dim=-1).sqrt()
     torch.testing.assert_close(spread, exact.detach(), rtol=0.02, atol=0)
 
 
-def test_samples_share_the_first_layer_and_nothing_else():
+def test_spread_is_that_of_forward_passes():
     with reproducible(2):
         teacher, x = MCDropout(3), torch.randn(4, 3)
-        samples = teacher.sample(x, 50)
-        assert samples.shape == (50, 4)
-        assert len(samples[:, 0].unique()) > 25
-        teacher.eval()
-        assert (teacher.sample(x, 3) == teacher(x)).all()
+        passes = teacher(x.repeat(100_000, 1, 1)).std(dim=0)
+        torch.testing.assert_close(teacher.spread(x, 100_000), passes.detach(), rtol=0.02, atol=0)
+
+
+def test_a_sample_is_one_function_for_all_points():
+    with reproducible(3):
+        spread = MCDropout(3).spread(torch.ones(50, 3), 2)  # of two samples it depends on the masks a lot
+    assert len(spread.unique()) == 1
+    assert spread[0] > 0
+
+
+def test_nothing_is_dropped_in_a_prediction():
+    teacher, x = MCDropout(3).eval(), torch.randn(4, 3)
+    assert torch.equal(teacher(x), teacher(x))
 
 
 def test_spread_leaves_the_mode_alone():

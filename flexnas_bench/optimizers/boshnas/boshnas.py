@@ -40,7 +40,8 @@ class Boshnas(Optimizer):
         k2: weight of the epistemic deviation xi; 0.5 in section 4.1.
         alpha: probability of uncertainty sampling; 0.1 in section 4.1.
         beta: probability of diversity sampling; 0.1 in section 4.1.
-        restarts: random cold restarts of GOBI, climbed together in one tensor.
+        restarts: random cold restarts of GOBI, climbed together in one tensor; 0 takes the cards of the highest bound
+            without GOBI, which in a space of up to 100,000 cards means to look at all of them: an ablation of ours.
         gobi_steps: most AdaHessian steps of a restart.
         gobi_rate: learning rate of those steps.
         aleatoric_after: iterations without a better score after which sigma counts, as section 3.4.1 has a use for it
@@ -71,8 +72,8 @@ class Boshnas(Optimizer):
         super().__init__(space, **common)
         if not (alpha >= 0 and beta >= 0 and alpha + beta <= 1):
             raise OptionError(f"alpha {alpha} and beta {beta} are not probabilities that leave any for GOBI")
-        if restarts < 1 or gobi_steps < 1 or not gobi_rate > 0:
-            raise OptionError("restarts, gobi_steps and gobi_rate must be positive")
+        if restarts < 0 or gobi_steps < 1 or not gobi_rate > 0:
+            raise OptionError("gobi_steps and gobi_rate must be positive, and restarts not negative")
         if aleatoric_after < 0:
             raise OptionError(f"aleatoric_after: {aleatoric_after} is less than 0")
         self.k1, self.k2, self.alpha, self.beta = k1, k2, alpha, beta
@@ -91,10 +92,10 @@ class Boshnas(Optimizer):
             return self.draw_unseen(n, rng)
         with reproducible(int(rng.integers(2**63))):
             surrogate, k1 = self.fit(), self._k1()
-            if chance >= 1 - self.alpha - self.beta:  # line 15, uncertainty sampling
-                return self.highest_unseen(
-                    lambda x: surrogate.uncertainty(torch.from_numpy(x), k1, self.k2).numpy(), n, rng
-                )
+            uncertain = chance >= 1 - self.alpha - self.beta  # line 15, uncertainty sampling
+            if uncertain or not self.restarts:
+                score = surrogate.uncertainty if uncertain else surrogate.ucb
+                return self.highest_unseen(lambda x: score(torch.from_numpy(x), k1, self.k2).numpy(), n, rng)
             chosen = self._decode(self.gobi(surrogate, k1), rng)  # line 7
             bounds = surrogate.ucb(self._features(chosen), k1, self.k2)
         return [chosen[i] for i in torch.argsort(bounds, descending=True, stable=True)[:n].tolist()]

@@ -19,16 +19,17 @@ from flexnas_bench.predictors.teacher import MCDropout
 class SurrogateSettings:
     """How the three networks are fitted: steps of Adam, on all evaluated points at once for NPN and teacher.
 
-    `weight_decay` is that of NPN and teacher; `mc_samples` dropout masks give the spread that the student learns from
-    `student_batch` points a step.
+    `weight_decay` is that of NPN and teacher; the student learns the spread of `mc_samples` dropout masks at
+    `student_points` points, `student_batch` of them a step.
     """
 
-    npn_steps: int = 80
+    npn_steps: int = 40
     teacher_steps: int = 100
     student_steps: int = 60
     learning_rate: float = 0.01
-    weight_decay: float = 0.05
-    mc_samples: int = 16
+    weight_decay: float = 0.3
+    mc_samples: int = 64
+    student_points: int = 512
     student_batch: int = 64
 
 
@@ -104,18 +105,22 @@ class Surrogate:
             adam.step()
 
     def _fit_student(self, x: Tensor, candidates: Tensor) -> Student:
-        """A student of the teacher's spread, fitted at every step on a fresh minibatch.
+        """A student of the teacher's spread: three quarters of its points are candidates, the rest evaluated ones.
 
-        Three quarters of a minibatch are candidates, the rest evaluated points. The spread of all minibatches is
-        sampled in one tensor. As there is no end of data, weights need no decay.
+        As they are many, weights need no decay.
         """
         settings = self._settings
-        known = settings.student_batch // 4
-        fresh = candidates[torch.randint(len(candidates), (settings.student_steps, settings.student_batch - known))]
-        trained = x[torch.randint(len(x), (settings.student_steps, known))]
-        points = torch.cat([fresh, trained], dim=1)
+        known = settings.student_points // 4
+        fresh = torch.randint(len(candidates), (settings.student_points - known,))
+        points = torch.cat([candidates[fresh], x[torch.randint(len(x), (known,))]])
         spread = self.teacher.spread(points, settings.mc_samples)
         scale = float(spread.mean().clamp_min(1e-6))
         student, target = Student(x.shape[1], scale=scale), spread / scale
-        self._fit(student, settings.student_steps, lambda i: mse_loss(student(points[i]) / scale, target[i]), 0.0)
+        batches = torch.randint(len(points), (settings.student_steps, settings.student_batch))
+        self._fit(
+            student,
+            settings.student_steps,
+            lambda step: mse_loss(student(points[batches[step]]) / scale, target[batches[step]]),
+            0.0,
+        )
         return student
