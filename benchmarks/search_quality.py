@@ -22,7 +22,7 @@ import pyarrow as pa
 from flexnas_bench import ModelCard, load_benchmark, load_space
 from flexnas_bench.distance.overlap import Donors
 from flexnas_bench.figures.trajectory import draw_trajectories
-from flexnas_bench.searching.analysis import estimate
+from flexnas_bench.searching.analysis import estimate, ranks
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.runs import CARDS, RUNS
@@ -32,7 +32,7 @@ from flexnas_bench.storage import write_bytes, write_checksums, write_parquet
 
 ROOT = Path(__file__).parents[1]
 SEEDS, BUDGET, STEPS = 20, 100, (20, 40, 100)
-ABLATION_BUDGET = 60
+ABLATION_STEPS = (20, 40)
 THRESHOLDS = (0.8, 0.75, 0.5)
 PROBLEMS: Mapping[str, dict[str, Any]] = {
     "pool": {"space": "pool"},
@@ -41,20 +41,23 @@ PROBLEMS: Mapping[str, dict[str, Any]] = {
     "g2": {"space": "g2"},
     "g2-noisy": {"space": "g2", "noisy": True},
 }
-BEST = {"embedding": "best"}
 METHODS: Mapping[str, dict[str, Any]] = {
-    "random": {"optimizer": "random"},
-    "deep-wide": {"optimizer": "deep-wide"},
-    "local-search": {"optimizer": "local-search"},
-    "evolution": {"optimizer": "evolution"},
-    "reinforce": {"optimizer": "reinforce"},
-    "tpe": {"optimizer": "tpe"},
-    "gp-bo": {"optimizer": "gp-bo"},
-    "gp-bo, best": {"optimizer": "gp-bo"} | BEST,
-    "bananas": {"optimizer": "bananas"},
-    "bananas, best": {"optimizer": "bananas"} | BEST,
-    "boshnas": {"optimizer": "boshnas"},
-    "boshnas, best": {"optimizer": "boshnas"} | BEST,
+    name: {"optimizer": name}
+    for name in (
+        "random",
+        "deep-wide",
+        "local-search",
+        "evolution",
+        "reinforce",
+        "tpe",
+        "gp-bo",
+        "bananas",
+        "boshnas",
+    )
+}
+#: Predicted scores follow from this embedding, so with it a method would be told how they were made.
+WITH_BEST: Mapping[str, dict[str, Any]] = {
+    f"{name}, best": {"optimizer": name, "embedding": "best"} for name in ("gp-bo", "bananas", "boshnas")
 }
 ABLATIONS: Mapping[str, dict[str, Any]] = {
     "boshnas": {},
@@ -63,8 +66,8 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
     "sigma from the start": {"aleatoric_after": 0},
     "without uncertainty sampling": {"alpha": 0.0},
     "without diversity sampling": {"beta": 0.0},
+    "without GOBI": {"restarts": 0},
     "with t2v-g1-d16": {"embedding": "t2v-g1-d16"},
-    "boshnas, best": BEST,
 }
 
 
@@ -98,7 +101,7 @@ def ship(name: str, comparison: Comparison) -> None:
 
 def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
     """Prints a table: a row a method, a column a step."""
-    tables = comparison.best if what == "best" else comparison.expected
+    tables: Mapping[str, pd.DataFrame] = getattr(comparison, what)
     print("\n| method | " + " | ".join(f"at {step}" for step in steps) + " |")
     print("|---|" + "---|" * len(steps))
     for name, table in tables.items():
@@ -106,9 +109,10 @@ def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
 
 
 def show_ranks(compared: Mapping[str, Comparison]) -> None:
-    """Prints the mean rank of every method at every step, over problems and seeds, best first."""
+    """Prints the mean rank of the methods that all problems have at every step, over problems and seeds, best first."""
     steps = list(STEPS)
-    found = [one.ranks for one in compared.values()]
+    common = [name for name in METHODS if all(name in one.frames for one in compared.values())]
+    found = [ranks({name: one.judged[name] for name in common}) for one in compared.values()]
     means = {name: pd.concat([each[name][steps] for each in found]).mean() for name in found[0]}
     print(
         "\n| method | " + " | ".join(f"at {step}" for step in steps) + " | mean |\n|---|" + "---:|" * (len(steps) + 1)
@@ -127,10 +131,14 @@ def show_transfers(compared: Mapping[str, Comparison]) -> None:
         if one.cards is not None
         for row in one.cards.itertuples()
     }
-    for name in next(iter(compared.values())).frames:
-        runs = [one.frames[name] for one in compared.values()]
-        shares = [transfer_share(frame, cards, threshold) for frame in runs for threshold in THRESHOLDS]
-        print(f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    for name in dict.fromkeys(name for one in compared.values() for name in one.frames):
+        runs = [one.frames.get(name) for one in compared.values()]
+        shares = [
+            "" if frame is None else f"{transfer_share(frame, cards, threshold):.1%}"
+            for frame in runs
+            for threshold in THRESHOLDS
+        ]
+        print(f"| {name} | " + " | ".join(shares) + " |")
 
 
 def transfer_share(frame: pd.DataFrame, cards: Mapping[str, ModelCard], threshold: float) -> float:
@@ -171,32 +179,36 @@ def main() -> None:
     """Runs, ships, draws and prints."""
     parser = argparse.ArgumentParser(description="Search quality of all methods")
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, *WITH_BEST], default=[*METHODS, *WITH_BEST])
     parser.add_argument("--ablations", nargs="*", choices=PROBLEMS, default=["pool", "g1"], help="problems of these")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     compared = {}
     for problem in arguments.problems:
-        folders = {name: run(problem, name, METHODS[name], BUDGET, arguments.jobs) for name in arguments.methods}
+        methods = {**METHODS, **WITH_BEST} if problem == "pool" else METHODS
+        chosen = [name for name in methods if name in arguments.methods]
+        folders = {name: run(problem, name, methods[name], BUDGET, arguments.jobs) for name in chosen}
         compared[problem] = read(folders)
-        if len(folders) == len(METHODS):
+        if len(folders) == len(methods):
             ship(problem, compared[problem])
             draw(problem, compared[problem])
     for problem, comparison in compared.items():
-        for what in ("best", "expected") if problem == "pool" or problem.endswith("noisy") else ("best",):
-            print(f"\n{problem}, {what}")
-            show(comparison, STEPS, what)
-    print("\nranks: mean over seeds and problems, by expected values where scores are noisy")
-    show_ranks(compared)
+        for what in ("best", "expected", "recommended"):
+            if what == "best" or (what == "expected" and problem == "pool") or comparison.problem["noisy"]:
+                print(f"\n{problem}, {what}")
+                show(comparison, STEPS, what)
+    for some in [*({problem: one} for problem, one in compared.items()), compared]:
+        print(f"\nranks on {', '.join(some)}: mean over seeds, by the cards recommended where scores are noisy")
+        show_ranks(some)
     print("\nshare of evaluations that weights could be transferred for, by threshold")
     show_transfers(compared)
     for problem in arguments.ablations:
         folders = {
-            name: run(problem, name, {"optimizer": "boshnas", **options}, ABLATION_BUDGET, arguments.jobs)
+            name: run(problem, name, {"optimizer": "boshnas", **options}, ABLATION_STEPS[-1], arguments.jobs)
             for name, options in ABLATIONS.items()
         }
         print(f"\nablations on {problem}")
-        show(read(folders), (20, 40, ABLATION_BUDGET), "best")
+        show(read(folders), ABLATION_STEPS, "best")
 
 
 if __name__ == "__main__":  # processes of search_seeds import this file again

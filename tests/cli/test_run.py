@@ -53,8 +53,8 @@ def test_methods_are_compared(flexnas, tmp_path):
     assert re.search(r"regret of the expected value \(the best there is: 74\.", out)
     for text in ("best value so far", "expected value of the card", "rank among", "evolution", "signed-rank"):
         assert text in out
-    names = {"best_so_far.png", "expected.png", "best_by_hours.png", "best_by_gpu_hours.png", "ranks.png"}
-    assert {path.name for path in (tmp_path / "pictures").iterdir()} == names
+    names = {"best_so_far", "expected", "recommended", "best_by_hours", "best_by_gpu_hours", "ranks"}
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {f"{name}.png" for name in names}
     found = json.loads(flexnas("compare", tmp_path / "random", tmp_path / "evolution", "--json", "--target", 60)[1])
     assert found["methods"]["random"]["evaluations_to_target_median"] <= 20
     assert found["target"] == 60
