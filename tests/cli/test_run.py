@@ -50,7 +50,7 @@ def test_methods_are_compared(flexnas, tmp_path):
         assert flexnas(*run, "--out", tmp_path / name)[0] == 0
     code, out, _ = flexnas("compare", tmp_path / "random", tmp_path / "evolution", "--out", tmp_path / "pictures")
     assert code == 0
-    assert re.search(r"regret of the expected value \(the best there is: 74\.", out)
+    assert re.search(r"regret of the expected value of the card recommended \(the best there is: 74\.", out)
     for text in ("best value so far", "expected value of the card", "rank among", "evolution", "signed-rank"):
         assert text in out
     names = {"best_so_far", "expected", "recommended", "best_by_hours", "best_by_gpu_hours", "ranks"}
