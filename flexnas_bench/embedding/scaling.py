@@ -95,10 +95,11 @@ def _descend(points: Tensor, fixed: Tensor, given: Tensor, steps: int) -> Tensor
     unit = torch.eye(points.shape[1], dtype=points.dtype, device=points.device)
     damping = torch.full((len(points), 1, 1), 0.01, dtype=points.dtype, device=points.device)
     apart = torch.cdist(points, fixed).clamp(min=1e-3)
+    products = (fixed[:, :, None] * fixed[:, None, :]).flatten(1)
     going = torch.arange(len(points), device=points.device)
     for _ in range(steps):
         here, wanted, now = points[going], given[going], apart[going]
-        gradient, curvature = _slopes(here, fixed, wanted, now)
+        gradient, curvature = _slopes(here, fixed, products, wanted, now)
         ahead = here - torch.linalg.solve(curvature + damping[going] * len(fixed) * unit, gradient)
         then = torch.cdist(ahead, fixed).clamp(min=1e-3)
         better = (then - wanted).square().sum(dim=1) < (now - wanted).square().sum(dim=1)
@@ -111,12 +112,14 @@ def _descend(points: Tensor, fixed: Tensor, given: Tensor, steps: int) -> Tensor
     return points
 
 
-def _slopes(points: Tensor, fixed: Tensor, given: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient and Hessian of half the sum of squared errors of each point, `(n, d)` and `(n, d, d)`."""
+def _slopes(points: Tensor, fixed: Tensor, products: Tensor, given: Tensor, apart: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradient and Hessian of half the sum of squared errors of each point, `(n, d)` and `(n, d, d)`.
+
+    `products` are those of the coordinates of each fixed point with each other, `(L, d * d)`.
+    """
     weights = 1 - given / apart
     bend = given / apart**3
     dim = points.shape[1]
-    products = (fixed[:, :, None] * fixed[:, None, :]).reshape(len(fixed), -1)
     cross = points[:, :, None] * (bend @ fixed)[:, None, :]
     outer = points[:, :, None] * points[:, None, :] * bend.sum(dim=1)[:, None, None]
     outer = outer - cross - cross.transpose(1, 2) + (bend @ products).reshape(-1, dim, dim)
