@@ -23,14 +23,14 @@ def repeatable(frame):
 def test_the_result_does_not_depend_on_the_number_of_processes(bench, tmp_path):
     arguments = {"optimizer": "boshnas", "k1": 0.2, "budget": 13}
     heard = []
-    runs = search_seeds(arguments, range(3), tmp_path / "two", jobs=2, progress=heard.append)
-    search_seeds(arguments, range(3), tmp_path / "one", jobs=1)
+    runs = search_seeds(arguments, range(2), tmp_path / "two", jobs=2, progress=heard.append)
+    search_seeds(arguments, range(2), tmp_path / "one", jobs=1)
     two, one = (read_runs(tmp_path / name / RUNS_FILE) for name in ("two", "one"))
-    here = pd.concat([search(bench, "boshnas", budget=13, seed=seed, k1=0.2).frame for seed in range(3)])
+    here = pd.concat([search(bench, "boshnas", budget=13, seed=seed, k1=0.2).frame for seed in range(2)])
     pd.testing.assert_frame_equal(repeatable(two), repeatable(one))
     pd.testing.assert_frame_equal(repeatable(two), repeatable(here))
-    assert [run.rows[0]["seed"] for run in runs] == [0, 1, 2]
-    assert heard[-1] == 39
+    assert [run.rows[0]["seed"] for run in runs] == [0, 1]
+    assert heard[-1] == 26
     assert heard == sorted(heard)
 
 
@@ -72,6 +72,7 @@ def test_a_worker_that_is_killed_is_one_clear_error(tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_search_resumes_to_the_same_runs(tmp_path, how):
     command = [sys.executable, "-m", "flexnas_bench", "run", "--budget", "13", "--seeds", "2", "--jobs", "2", "--out"]
+    whole = search_seeds({"optimizer": "boshnas", "budget": 13}, range(2), tmp_path / "whole", jobs=1)
     out = tmp_path / "killed"
     journals = [journal_path(out, seed) for seed in range(2)]
     process = subprocess.Popen([*command, str(out)], stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -92,6 +93,6 @@ def test_a_killed_search_resumes_to_the_same_runs(tmp_path, how):
     time.sleep(2)
     assert sum(map(count_records, journals)) <= done + 2  # nobody is left who would go on writing
     assert subprocess.run([*command, str(out)], check=False).returncode == 0
-    assert subprocess.run([*command, str(tmp_path / "whole")], check=False).returncode == 0
-    killed, whole = (read_runs(folder / RUNS_FILE) for folder in (out, tmp_path / "whole"))
-    pd.testing.assert_frame_equal(repeatable(killed), repeatable(whole))
+    pd.testing.assert_frame_equal(
+        repeatable(read_runs(out / RUNS_FILE)), repeatable(pd.concat([run.frame for run in whole]))
+    )
