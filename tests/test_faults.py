@@ -115,10 +115,6 @@ def contents(folder):
     }
 
 
-def test_a_run_killed_at_a_random_moment(tmp_path):
-    check_killed_runs(tmp_path, 1, seed=0)
-
-
 def test_an_import_killed_at_a_random_moment(published, tmp_path):
     check_killed_imports(published, tmp_path, 1, seed=0)
 

@@ -21,7 +21,8 @@ def smaller(tmp_path_factory):
     for path in (folder / "runs").iterdir():
         if not path.name.startswith("pool"):
             path.unlink()
-    rows = [row for row in storage.read_parquet(folder / "runs/pool.parquet").to_pylist() if row["optimizer"] == "random"]
+    rows = storage.read_parquet(folder / "runs/pool.parquet").to_pylist()
+    rows = [row for row in rows if row["optimizer"] == "random"]
     found = {row["card_hash"] for row in rows}
     cards = storage.read_parquet(folder / "runs/pool_cards.parquet").to_pylist()
     write(folder, "runs/pool.parquet", rows)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
+from threadpoolctl import threadpool_limits
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding.one_hot import OneHot
@@ -55,10 +56,11 @@ def _recommended(vectors: Array, readings: Array) -> list[int | None]:
     """The row recommended after each reading; `None` before the first that did not fail."""
     squares = squareform(pdist(vectors, "sqeuclidean"))
     chosen: list[int | None] = []
-    for n in range(1, len(readings) + 1):
-        rows = np.flatnonzero(~np.isnan(readings[:n]))
-        means = posterior_means(squares[np.ix_(rows, rows)], readings[rows])
-        chosen.append(int(rows[means.argmax()]) if len(rows) else None)
+    with threadpool_limits(limits=1):  # matrices this small are slower, not faster, on several threads
+        for n in range(1, len(readings) + 1):
+            rows = np.flatnonzero(~np.isnan(readings[:n]))
+            means = posterior_means(squares[np.ix_(rows, rows)], readings[rows])
+            chosen.append(int(rows[means.argmax()]) if len(rows) else None)
     return chosen
 
 

@@ -69,7 +69,7 @@ def test_a_worker_that_is_killed_is_one_clear_error(tmp_path):
         bystander.join()
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_killed_search_resumes_to_the_same_runs(tmp_path, how):
     command = [sys.executable, "-m", "flexnas_bench", "run", "--budget", "13", "--seeds", "2", "--jobs", "2", "--out"]
     whole = search_seeds({"optimizer": "boshnas", "budget": 13}, range(2), tmp_path / "whole", jobs=1)
