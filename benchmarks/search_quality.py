@@ -1,7 +1,8 @@
 """All methods on all problems: how good the best card is after 20, 40 and 100 evaluations, and ablations of BOSHNAS.
 
     python benchmarks/search_quality.py --jobs 2                       # everything: hours on two cores
-    python benchmarks/search_quality.py --problems pool --methods random evolution
+    python benchmarks/search_quality.py --problems pool --methods random evolution --ablations
+    python benchmarks/search_quality.py --problems --ablations pool    # ablations alone
 
 Problems are the 491 trained encoders (pool, published scores), and all of G1 and G2 by predicted scores, without noise
 and with the noise of a training. For one seed all methods begin with the same ten cards. What is finished is kept in
@@ -18,11 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from flexnas_bench import ModelCard, load_benchmark, load_space
 from flexnas_bench.distance.overlap import Donors
 from flexnas_bench.figures.trajectory import draw_trajectories
-from flexnas_bench.searching.analysis import estimate, ranks
+from flexnas_bench.searching.analysis import estimate, paired_difference, paired_test, ranks
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.runs import CARDS, RUNS
@@ -67,6 +69,7 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
     "without uncertainty sampling": {"alpha": 0.0},
     "without diversity sampling": {"beta": 0.0},
     "without GOBI": {"restarts": 0},
+    "without sigma": {"k1": 0.0},
     "with t2v-g1-d16": {"embedding": "t2v-g1-d16"},
 }
 
@@ -87,15 +90,17 @@ def read(folders: Mapping[str, Path]) -> Comparison:
     return Comparison(frames, cards, found[0].problem)
 
 
-def ship(name: str, comparison: Comparison) -> None:
-    """Writes runs and cards where they are shipped."""
+def ship(name: str, comparison: Comparison, folders: Mapping[str, Path]) -> None:
+    """Writes runs, cards and settings where they are shipped."""
+    methods = {method: json.loads((folder / SETTINGS_FILE).read_text()) for method, folder in folders.items()}
     frame = pd.concat([frame.assign(optimizer=method) for method, frame in comparison.frames.items()])
     frame["ask_seconds"] = frame["ask_seconds"].round(3)  # more digits of a measured time would be most of the file
     tables = {f"runs/{name}.parquet": (frame, RUNS), f"runs/{name}_cards.parquet": (comparison.cards, CARDS)}
     for file, (table, schema) in tables.items():
         write_parquet(ROOT / "data" / file, pa.Table.from_pandas(table, schema, preserve_index=False))
     settings = f"runs/{name}_{SETTINGS_FILE}"
-    write_bytes(ROOT / "data" / settings, (json.dumps(dict(comparison.problem), indent=2) + "\n").encode())
+    facts = {**comparison.problem, "methods": methods}
+    write_bytes(ROOT / "data" / settings, (json.dumps(facts, indent=2) + "\n").encode())
     write_checksums(ROOT / "data", [*tables, settings])
 
 
@@ -105,26 +110,27 @@ def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
     print("\n| method | " + " | ".join(f"at {step}" for step in steps) + " |")
     print("|---|" + "---|" * len(steps))
     for name, table in tables.items():
-        print(f"| {name} | " + " | ".join(cell(table[step]) for step in steps) + " |")
+        print(f"| {name} | " + " | ".join(cell(table[step].to_numpy()) for step in steps) + " |")
 
 
 def show_ranks(compared: Mapping[str, Comparison]) -> None:
-    """Prints the mean rank of the methods that all problems have at every step, over problems and seeds, best first."""
+    """Prints the mean rank of the methods that all problems have, by problem, by step and in all, best first."""
     steps = list(STEPS)
     common = [name for name in METHODS if all(name in one.frames for one in compared.values())]
-    found = [ranks({name: one.judged[name] for name in common}) for one in compared.values()]
-    means = {name: pd.concat([each[name][steps] for each in found]).mean() for name in found[0]}
-    print(
-        "\n| method | " + " | ".join(f"at {step}" for step in steps) + " | mean |\n|---|" + "---:|" * (len(steps) + 1)
-    )
-    for name, row in sorted(means.items(), key=lambda one: one[1].mean()):
-        print(f"| {name} | " + " | ".join(f"{row[step]:.1f}" for step in steps) + f" | {row.mean():.1f} |")
+    found = {problem: ranks({name: one.judged[name] for name in common}) for problem, one in compared.items()}
+    print("\n| method | " + " | ".join([*found, *(f"all, at {step}" for step in steps)]) + " | mean |")
+    print("|---|" + "---:|" * (len(found) + len(steps) + 1))
+    lines = []
+    for name in common:
+        table = np.stack([each[name][steps].to_numpy() for each in found.values()])  # problems, seeds, steps
+        cells = [f"{mean:.1f}" for mean in (*table.mean(axis=(1, 2)), *table.mean(axis=(0, 1)))]
+        lines.append((table.mean(), [name, *cells, cell(table.mean(axis=(0, 2)))]))
+    print("\n".join(f"| {' | '.join(line)} |" for _, line in sorted(lines)))
 
 
 def show_transfers(compared: Mapping[str, Comparison]) -> None:
-    """Prints how often a card overlaps an earlier one enough for a transfer of weights (section 3.3.3)."""
-    print("\n| method | " + " | ".join(f"{problem}, {t}" for problem in compared for t in THRESHOLDS) + " |")
-    print("|---|" + "---:|" * (len(compared) * len(THRESHOLDS)))
+    """Prints in percent how often a card overlaps an earlier one enough for a transfer of weights (section 3.3.3)."""
+    print("\n| method | " + " | ".join(compared) + " |\n|---|" + "---|" * len(compared))
     cards = {
         row.card_hash: ModelCard.from_json(row.card)
         for one in compared.values()
@@ -132,30 +138,39 @@ def show_transfers(compared: Mapping[str, Comparison]) -> None:
         for row in one.cards.itertuples()
     }
     for name in dict.fromkeys(name for one in compared.values() for name in one.frames):
-        runs = [one.frames.get(name) for one in compared.values()]
-        shares = [
-            "" if frame is None else f"{transfer_share(frame, cards, threshold):.1%}"
-            for frame in runs
-            for threshold in THRESHOLDS
+        frames = [one.frames.get(name) for one in compared.values()]
+        cells = [
+            "" if frame is None else " / ".join(f"{transfer_share(frame, cards, t):.1f}" for t in THRESHOLDS)
+            for frame in frames
         ]
-        print(f"| {name} | " + " | ".join(shares) + " |")
+        print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 def transfer_share(frame: pd.DataFrame, cards: Mapping[str, ModelCard], threshold: float) -> float:
-    """The share of a method's evaluations that a transfer would serve, one worker, all seeds."""
+    """The percentage of a method's evaluations that a transfer would serve, one worker, all seeds."""
     served = []
     for _, run in frame.groupby("seed"):
         donors = Donors(threshold)
         for digest in run["card_hash"]:
             served.append(donors.serve(cards[digest]))
             donors.add(cards[digest])
-    return float(np.mean(served))
+    return 100 * float(np.mean(served))
 
 
-def cell(samples: pd.Series) -> str:
-    """A mean with its 90 % interval."""
-    found = estimate(samples.to_numpy())
-    return f"{found.mean:.2f} ({found.low:.2f} to {found.high:.2f})"
+def cell(samples: NDArray[np.float64], sign: str = "") -> str:
+    """A mean over seeds with its 90 % interval."""
+    found = estimate(samples)
+    return f"{found.mean:{sign}.2f} ({found.low:{sign}.2f} to {found.high:{sign}.2f})"
+
+
+def show_pairs(comparison: Comparison, name: str, steps: tuple[int, ...]) -> None:
+    """Prints what each method has more than one of them by paired seeds, with Wilcoxon's signed-rank test."""
+    print(f"\n| less {name} | " + " | ".join(f"at {step} | p" for step in steps) + " |")
+    print("|---|" + "---|---:|" * len(steps))
+    for other, table in comparison.judged.items():
+        if other != name:
+            pairs = [paired_difference(table, comparison.judged[name])[step].to_numpy() for step in steps]
+            print(f"| {other} | " + " | ".join(f"{cell(pair, '+')} | {paired_test(pair):.3f}" for pair in pairs) + " |")
 
 
 def draw(problem: str, comparison: Comparison) -> None:
@@ -178,7 +193,7 @@ def draw(problem: str, comparison: Comparison) -> None:
 def main() -> None:
     """Runs, ships, draws and prints."""
     parser = argparse.ArgumentParser(description="Search quality of all methods")
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--problems", nargs="*", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *WITH_BEST], default=[*METHODS, *WITH_BEST])
     parser.add_argument("--ablations", nargs="*", choices=PROBLEMS, default=["pool", "g1"], help="problems of these")
     parser.add_argument("--jobs", type=int, default=2)
@@ -190,25 +205,30 @@ def main() -> None:
         folders = {name: run(problem, name, methods[name], BUDGET, arguments.jobs) for name in chosen}
         compared[problem] = read(folders)
         if len(folders) == len(methods):
-            ship(problem, compared[problem])
+            ship(problem, compared[problem], folders)
             draw(problem, compared[problem])
     for problem, comparison in compared.items():
         for what in ("best", "expected", "recommended"):
             if what == "best" or (what == "expected" and problem == "pool") or comparison.problem["noisy"]:
                 print(f"\n{problem}, {what}")
                 show(comparison, STEPS, what)
-    for some in [*({problem: one} for problem, one in compared.items()), compared]:
-        print(f"\nranks on {', '.join(some)}: mean over seeds, by the cards recommended where scores are noisy")
-        show_ranks(some)
-    print("\nshare of evaluations that weights could be transferred for, by threshold")
-    show_transfers(compared)
+        if "boshnas" in comparison.frames:
+            show_pairs(comparison, "boshnas", STEPS)
+    if compared:
+        print("\nmean ranks, by the cards recommended where scores are noisy")
+        show_ranks(compared)
+        print(f"\nshare of evaluations that weights could be transferred for, by threshold {THRESHOLDS}")
+        show_transfers(compared)
     for problem in arguments.ablations:
         folders = {
             name: run(problem, name, {"optimizer": "boshnas", **options}, ABLATION_STEPS[-1], arguments.jobs)
             for name, options in ABLATIONS.items()
         }
+        comparison = read(folders)
+        ship(f"{problem}-ablations", comparison, folders)
         print(f"\nablations on {problem}")
-        show(read(folders), ABLATION_STEPS, "best")
+        show(comparison, ABLATION_STEPS, "best")
+        show_pairs(comparison, "boshnas", ABLATION_STEPS)
 
 
 if __name__ == "__main__":  # processes of search_seeds import this file again
