@@ -19,6 +19,7 @@ class LocalSearch(Optimizer):
         space: the design space.
         patience: cards tried around one in vain before the next climb begins at a random card. A four-layer card of G1
             has 18 neighbours, which is where the authors stop; looking a little further was better on `pool`.
+            With more initial cards than that, their number.
         **common: `seed`, `embedding` and `initial`, see `Optimizer`.
     """
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
@@ -21,7 +21,11 @@ from flexnas_bench.searching.journal import count_records, journals
 from flexnas_bench.searching.runner import Search
 from flexnas_bench.searching.runs import CARDS_FILE, RUNS_FILE, Run, read_cards
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PICTURE = "best_so_far.png"
+_NOISY = "expected value of the card recommended"
 
 
 def draw(search: Search, runs: Sequence[Run], folder: Path) -> None:
@@ -49,54 +53,74 @@ def summarise(search: Search, runs: Sequence[Run], folder: Path) -> dict[str, An
     """All that is worth knowing of the runs of a folder, for `summary.json`."""
     import pandas as pd
 
-    from flexnas_bench.searching.analysis import best_so_far, estimate
+    from flexnas_bench.searching.analysis import best_so_far
 
     settings, initial = search.settings, search.make(search.levels[0], 0).initial_size
-    best = estimate(best_so_far(pd.concat([run.frame for run in runs])).to_numpy())
-    rows = [row for run in runs for row in run.rows]
-    winner = max(rows, key=lambda row: -math.inf if math.isnan(row["value"]) else row["value"])
-    cards = read_cards(folder / CARDS_FILE).set_index("card_hash")["card"]
-    card = ModelCard.from_json(cards[winner["card_hash"]])
+    frame, cards = pd.concat([run.frame for run in runs], ignore_index=True), read_cards(folder / CARDS_FILE)
+    table, seed, digest, finders = _judge(frame, cards, settings.noisy)
+    card = ModelCard.from_json(cards.set_index("card_hash")["card"][digest])
+    asked = frame[frame["step"] > initial]["ask_seconds"]
     converged = {run.rows[0]["seed"]: run.converged_at for run in runs}
     when = [step for step in converged.values() if step is not None]
     return {
         "settings": asdict(settings),
         "seeds": len(runs),
-        "best_so_far": [
-            {"step": step, "mean": best.mean[step - 1], "low": best.low[step - 1], "high": best.high[step - 1]}
-            for step in _milestones(len(best.mean))
-        ],
-        "levels": list(_levels(search, runs)) if len(search.levels) > 1 else [],
+        "best_so_far": _rows(best_so_far(frame)),
+        "recommended": _rows(table) if settings.noisy else [],
+        "levels": list(_levels(search, runs, table)) if len(search.levels) > 1 else [],
         "best_card": card.to_dict(),
-        "best_result": asdict(search.objective.query(card, winner["seed"])),
+        "best_result": asdict(search.objective.query(card, seed)),
         "best_expected": search.objective.expected([card])[0],
-        "seeds_that_found_it": len({row["seed"] for row in rows if row["card_hash"] == winner["card_hash"]}),
+        "seeds_that_found_it": finders,
         "converged_at": converged,
         "seeds_converged": len(when),
         "converged_at_median": median(when) if when else None,
-        "ask_seconds_mean": fmean([row["ask_seconds"] for row in rows if row["step"] > initial] or [0.0]),
+        "ask_seconds_mean": float(asked.mean()) if len(asked) else 0.0,
         "simulated_hours_mean": fmean(run.rows[-1]["finished_at"] for run in runs) / 3600,
         "transfers_mean": fmean(run.transfers for run in runs),
-        "evaluations": len(rows),
-        "notes": list(_notes(search, initial, len(rows), folder)),
+        "evaluations": len(frame),
+        "notes": list(_notes(search, initial, len(frame), folder)),
         "runs": str(folder / RUNS_FILE),
         "picture": str(folder / PICTURE),
     }
 
 
+def _judge(frame: pd.DataFrame, cards: pd.DataFrame, noisy: bool) -> tuple[pd.DataFrame, int, str, int]:
+    """What runs are judged by, seeds by steps: best values, or with noise what the card recommended scores on average.
+
+    Also the seed that ended with the best card, or the one of the highest posterior mean, its hash, and how many seeds
+    found, or recommend, that card.
+    """
+    from flexnas_bench.searching.analysis import best_so_far
+    from flexnas_bench.searching.recommendation import recommendations
+
+    if noisy:
+        found = recommendations(frame, cards)
+        table = found.pivot(index="seed", columns="step", values="expected").ffill(axis=1)
+        ends = found.groupby("seed", as_index=False).last()
+        winner = ends.loc[ends["posterior"].idxmax()]
+    else:
+        table, ends = best_so_far(frame), frame
+        winner = frame.loc[frame["value"].fillna(-math.inf).idxmax()]
+    finders = ends[ends["card_hash"] == winner["card_hash"]]["seed"].nunique()
+    return table, int(winner["seed"]), winner["card_hash"], finders
+
+
 def show(summary: dict[str, Any]) -> None:
     """Prints what a person wants to see of a summary."""
     settings, result = summary["settings"], Result(**summary["best_result"])
-    table = Table("evaluations", "mean best so far", "90 % interval", box=None)
-    for row in summary["best_so_far"]:
+    noisy = settings["noisy"]
+    table = Table("evaluations", f"mean {_NOISY if noisy else 'best so far'}", "90 % interval", box=None)
+    for row in summary["recommended"] or summary["best_so_far"]:
         table.add_row(str(row["step"]), f"{row['mean']:.2f}", _interval(row, summary["seeds"]))
     say(f"{settings['optimizer']} on {settings['space']}, {settings['task']}, seeds: {summary['seeds']}")
     say(table)
     if summary["levels"]:
-        _show_levels(summary["levels"], summary["seeds"])
-    say(f"best card: {describe(result)}; found by {summary['seeds_that_found_it']} of {summary['seeds']} seeds")
-    if not math.isnan(summary["best_expected"]) and (result.origin != PREDICTED or settings["noisy"]):
-        say(f"its expected value, as the best of many readings is partly luck: {summary['best_expected']:.2f}")
+        _show_levels(summary["levels"], summary["seeds"], _NOISY if noisy else "best")
+    finders = f"{summary['seeds_that_found_it']} of {summary['seeds']} seeds"
+    say(f"{'card recommended' if noisy else 'best card, found'} by {finders}: {describe(result)}")
+    if not math.isnan(summary["best_expected"]) and (result.origin != PREDICTED or noisy):
+        say(f"its expected value, as one reading is partly luck: {summary['best_expected']:.2f}")
     say(json.dumps(summary["best_card"]))
     if summary["seeds_converged"]:
         say(
@@ -113,17 +137,22 @@ def show(summary: dict[str, Any]) -> None:
     say(f"runs in {summary['runs']}, picture {summary['picture']}; {summary['ask_seconds_mean']:.2f} s a proposal")
 
 
-def _milestones(longest: int) -> list[int]:
-    """Steps worth a row of the table: 10, 20, 40, and the last."""
-    return sorted({step for step in (10, 20, 40) if step < longest} | {longest})
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Means and intervals at the steps worth a row: 10, 20, 40, and the last."""
+    from flexnas_bench.searching.analysis import estimates
+
+    last = int(table.columns[-1])
+    return estimates(table, [*(step for step in (10, 20, 40) if step < last), last])
 
 
-def _levels(search: Search, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
-    """What each level gained: best values at its end, and over the end of the level before."""
+def _levels(search: Search, runs: Sequence[Run], table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """What each level gained: values of the table (see `_judge`) at its end, and over the end of the level before."""
     from flexnas_bench.searching.analysis import estimate
 
     ends = np.array([run.level_ends for run in runs])
-    best = np.array([[run.rows[end - 1]["best"] if end else math.nan for end in run.level_ends] for run in runs])
+    seeds = [run.rows[0]["seed"] for run in runs]
+    values = table.reindex(columns=[0, *table.columns]).loc[seeds].to_numpy()  # NaN where a level has none yet
+    best = np.take_along_axis(values, ends, axis=1)
     for number, level in enumerate(search.levels):
         reached, gained = (estimate(x[:, number]) for x in (best, np.diff(best, axis=1, prepend=0)))
         yield {
@@ -134,8 +163,8 @@ def _levels(search: Search, runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _show_levels(levels: Sequence[dict[str, Any]], seeds: int) -> None:
-    table = Table("level", "evaluations", "best at its end", "90 % interval", "gain", "90 % interval", box=None)
+def _show_levels(levels: Sequence[dict[str, Any]], seeds: int, what: str) -> None:
+    table = Table("level", "evaluations", f"{what} at its end", "90 % interval", "gain", "90 % interval", box=None)
     for row in levels:
         gain = (f"{row['gain']['mean']:+.2f}", _interval(row["gain"], seeds)) if row["gain"] else ("", "")
         best = (f"{row['best']['mean']:.2f}", _interval(row["best"], seeds))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,13 @@ def estimate(samples: NDArray[np.float64]) -> Estimate:
         low[known], high[known] = found
     shape = samples.shape[1:]
     return Estimate(samples.mean(axis=0), low.reshape(shape), high.reshape(shape))
+
+
+def estimates(table: pd.DataFrame, steps: Sequence[int]) -> list[dict[str, Any]]:
+    """Means over the rows of a table, a row a seed, with their intervals at some of its columns, the steps."""
+    found = estimate(table[list(steps)].to_numpy())
+    columns = zip(steps, found.mean.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
+    return [dict(zip(("step", "mean", "low", "high"), column, strict=True)) for column in columns]
 
 
 def best_so_far(frame: pd.DataFrame, optimizer: str | None = None) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from flexnas_bench.errors import OptionError, RunMismatchError, TableCorruptErro
 from flexnas_bench.searching.analysis import (
     best_by_time,
     best_so_far,
-    estimate,
+    estimates,
     evaluations_to,
     expected_so_far,
     paired_difference,
@@ -159,11 +159,11 @@ class Comparison:
         reached = evaluations_to(judged, target)
         return {
             "seeds": len(self.best[name]),
-            "best": _estimates(self.best[name], steps),
-            "regret": _estimates(optimum - judged, steps) if not math.isnan(optimum) else [],
-            "expected": _estimates(self.expected[name], steps) if self.expected else [],
-            "recommended": _estimates(self.recommended[name], steps) if self.recommended else [],
-            "rank": _estimates(self.ranks[name], steps) if len(self.ranks[name]) else [],
+            "best": estimates(self.best[name], steps),
+            "regret": estimates(optimum - judged, steps) if not math.isnan(optimum) else [],
+            "expected": estimates(self.expected[name], steps) if self.expected else [],
+            "recommended": estimates(self.recommended[name], steps) if self.recommended else [],
+            "rank": estimates(self.ranks[name], steps) if len(self.ranks[name]) else [],
             "evaluations_to_target_median": float(np.median(reached)),
             "seeds_that_reached_target": int(np.isfinite(reached).sum()),
             "ask_seconds_median": float(self.frames[name]["ask_seconds"].median()),
@@ -175,7 +175,7 @@ class Comparison:
             return []
         return [
             {"first": one, "second": other, "p": paired_test(difference[row["step"]].to_numpy())} | row
-            for row in _estimates(difference, steps)
+            for row in estimates(difference, steps)
         ]
 
 
@@ -212,10 +212,3 @@ def _settings(path: Path) -> dict[str, Any]:
 def _label(path: Path, optimizer: str) -> str:
     """The name of a method that several have: its folder, or its table and itself."""
     return path.resolve().name if path.is_dir() else f"{path.stem}: {optimizer}"
-
-
-def _estimates(table: pd.DataFrame, steps: Sequence[int]) -> list[dict[str, Any]]:
-    """Means over seeds with their intervals at some steps."""
-    found = estimate(table[list(steps)].to_numpy())
-    columns = zip(steps, found.mean.tolist(), found.low.tolist(), found.high.tolist(), strict=True)
-    return [dict(zip(("step", "mean", "low", "high"), column, strict=True)) for column in columns]

@@ -7,7 +7,7 @@ readings so far, the same for all methods, which then differ in what they evalua
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -22,53 +22,66 @@ from flexnas_bench.space import load_space
 
 #: Length of the process in units of the root mean square distance of its cards, and its noise in those of the signal.
 LENGTH, NOISES = 2.0, (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+#: Evaluations up to which the card is chosen anew at every step; beyond, at every tenth, as each costs their cube.
+EVERY_STEP = 100
 Array = NDArray[np.float64]
 
 
-def recommended_so_far(frame: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
-    """What the card recommended after each evaluation scores on average: one row a seed, one column a step.
+def recommendations(frame: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
+    """The card recommended after each evaluation: of those evaluated, the one of the highest posterior mean.
 
-    It is, of the cards evaluated, the one with the highest posterior mean (see `posterior_means`).
+    What the literature calls the recommended point; its distance to the best there is is the inference regret.
 
     Args:
         frame: runs of one method with predicted scores, as `Run.frame`.
         cards: their cards, as `read_cards`.
 
     Returns:
-        Values as `best_so_far` arranges them: NaN before the first success, and a run that stopped keeps its last one.
+        A row an evaluation, by `seed` and `step`: `card_hash`, `posterior` (its mean, see `posterior_means`) and
+        `expected` (what it scores on average, of `cards`); none before the first success. Beyond 100 evaluations the
+        card is chosen anew at every tenth and at the last, and stays the same in between.
     """
     table = cards.set_index("card_hash")
     kinds = [ModelCard.from_json(text) for text in table["card"]]
     vectors = OneHot(load_space(SURROGATE_SPACE)).vectors(kinds).astype(np.float64)
     places = {digest: i for i, digest in enumerate(table.index)}
-    found: dict[int, Mapping[int, float]] = {}
+    found = []
     for seed, run in frame.sort_values("step").groupby("seed"):
         rows = [places[digest] for digest in run["card_hash"]]
-        chosen = _recommended(vectors[rows], run["value"].to_numpy())
-        expected = table["expected"].to_numpy()[rows]
-        found[seed] = {
-            step: math.nan if i is None else expected[i] for step, i in zip(run["step"], chosen, strict=True)
-        }
-    return pd.DataFrame.from_dict(found, orient="index").sort_index(axis=1).ffill(axis=1)
+        for step, i, mean in _recommended(vectors[rows], run["value"].to_numpy()):
+            found.append((seed, step, table.index[rows[i]], mean, table["expected"].iloc[rows[i]]))
+    return pd.DataFrame(found, columns=["seed", "step", "card_hash", "posterior", "expected"])
 
 
-def _recommended(vectors: Array, readings: Array) -> list[int | None]:
-    """The row recommended after each reading; `None` before the first that did not fail."""
-    squares = squareform(pdist(vectors, "sqeuclidean"))
-    chosen: list[int | None] = []
+def recommended_so_far(frame: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
+    """What the card recommended after each evaluation scores on average: one row a seed, one column a step.
+
+    Arguments are those of `recommendations`. Values are arranged as by `best_so_far`: NaN before the first success,
+    and a run that stopped keeps its last one.
+    """
+    found = recommendations(frame, cards).pivot(index="seed", columns="step", values="expected")
+    return found.reindex(index=sorted(frame["seed"].unique()), columns=sorted(frame["step"].unique())).ffill(axis=1)
+
+
+def _recommended(vectors: Array, readings: Array) -> Iterator[tuple[int, int, float]]:
+    """How many readings there were, the row recommended after these, and its posterior mean."""
+    squares, last, chosen = squareform(pdist(vectors, "sqeuclidean")), len(readings), None
     with threadpool_limits(limits=1):  # matrices this small are slower, not faster, on several threads
-        for n in range(1, len(readings) + 1):
+        for n in range(1, last + 1):
             rows = np.flatnonzero(~np.isnan(readings[:n]))
-            means = posterior_means(squares[np.ix_(rows, rows)], readings[rows])
-            chosen.append(int(rows[means.argmax()]) if len(rows) else None)
-    return chosen
+            if len(rows) and (chosen is None or n <= EVERY_STEP or n % 10 == 0 or n == last):
+                means = posterior_means(squares[np.ix_(rows, rows)], readings[rows])
+                chosen = int(rows[means.argmax()]), float(means.max())
+            if chosen is not None:
+                yield n, *chosen
 
 
 def posterior_means(squares: Array, readings: Array) -> Array:
     """What a Gaussian process expects at the points that it was told of, `(n,)`.
 
-    Its kernel is Matern 5/2; of several noises it has the one whose marginal likelihood is the highest; mean and
-    variance are those of the readings (Rasmussen and Williams 2006, equations 2.25 and 2.30).
+    Its kernel is Matern 5/2 and its mean that of the readings; of several ratios of noise to signal it has the one
+    whose marginal likelihood is the highest, at the signal that is the likeliest for it (Rasmussen and Williams 2006,
+    equations 2.25 and 2.30). Fewer than two readings, or equal ones, are returned as they are.
 
     Args:
         squares: squared distances of the points, `(n, n)`.

@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from flexnas_bench.searching.runs import read_runs
+from flexnas_bench import ModelCard
+from flexnas_bench.searching.recommendation import recommendations
+from flexnas_bench.searching.runs import read_cards, read_runs
 
 
 def test_run_leaves_a_table_and_a_picture(flexnas, tmp_path):
@@ -42,6 +44,25 @@ def test_levels_workers_and_transfers(flexnas, tmp_path):
     )
     code, _, err = flexnas(*levels[:-4], "--budget", 48, *cluster, "--out", tmp_path / "run")
     assert (code, "its budget is" in err) == (2, True)
+
+
+def test_noisy_levels_are_judged_by_the_card_recommended(flexnas, tmp_path):
+    run = ("run", "--optimizer", "random", "--levels", "g1,g2", "--noisy", "--budget", 30, "--seeds", 2)
+    code, out, _ = flexnas(*run, "--out", tmp_path / "run")
+    assert code == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    frame, cards = read_runs(tmp_path / "run" / "runs.parquet"), read_cards(tmp_path / "run" / "cards.parquet")
+    found = recommendations(frame, cards)
+    at_15 = found[found["step"] == 15]["expected"].mean()
+    last = found[found["step"] == 30]
+    assert summary["levels"][0]["best"]["mean"] == pytest.approx(at_15)
+    assert summary["levels"][1]["gain"]["mean"] == pytest.approx(last["expected"].mean() - at_15)
+    assert summary["recommended"][-1]["mean"] == pytest.approx(last["expected"].mean())
+    best = last.loc[last["posterior"].idxmax()]
+    assert ModelCard.from_dict(summary["best_card"]).hash == best["card_hash"]
+    assert summary["best_expected"] == pytest.approx(best["expected"])
+    assert "card recommended by 1 of 2 seeds" in out
+    assert summary["best_so_far"][-1]["mean"] == pytest.approx(frame[frame["step"] == 30]["best"].mean())
 
 
 def test_methods_are_compared(flexnas, tmp_path):

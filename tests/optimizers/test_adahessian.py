@@ -85,6 +85,21 @@ def test_points_stay_in_the_box(steps):
     assert not x.requires_grad
 
 
+def test_without_second_order_it_is_torchs_adam():
+    with reproducible(3):
+        start = torch.randn(5, 3, dtype=torch.float64)
+    x = torch.nn.Parameter(start.clone())
+    adam = torch.optim.Adam([x], 0.1, betas=(0.9, 0.999), eps=1e-4)
+    for _ in range(20):
+        adam.zero_grad()
+        (-coupled(x).sum()).backward()
+        adam.step()
+    settings = {"steps": 20, "learning_rate": 0.1, "tolerance": 0.0}
+    plain = adahessian_maximise(coupled, start, second_order=False, **settings)
+    torch.testing.assert_close(plain, x.detach())
+    assert (adahessian_maximise(coupled, start, **settings) - plain).abs().max() > 0.1
+
+
 def test_it_stops_when_nothing_moves():
     calls = 0
 

@@ -5,6 +5,7 @@ from scipy.stats import kendalltau
 
 from flexnas_bench import OptionError, make_optimizer
 from flexnas_bench.optimizers.boshnas.surrogate import Surrogate, SurrogateSettings
+from flexnas_bench.predictors.plain import PlainNetwork
 from flexnas_bench.predictors.seeding import reproducible
 
 
@@ -102,6 +103,67 @@ def test_the_two_probabilities_choose_how_a_card_is_found(pool, bench, alpha, be
                 near = optimizer._decode(optimizer.gobi(surrogate, 0.0), rng)
                 expected = near[int(surrogate.ucb(optimizer.candidates[near], 0.0, 0.5).argmax())]
     assert optimizer.ask() == [pool[int(expected)]]
+
+
+def test_sigma_counts_once_the_search_has_stalled(pool):
+    optimizer, always = (make_optimizer("boshnas", pool, initial=3, k1=0.7, aleatoric_after=n) for n in (3, 0))
+    weights = []
+    for card, value in zip(pool.sample(9, seed=0), (1.0, 2.0, 3.0, 4.0, 4.0, 3.0, 4.0, 2.0, 9.0), strict=True):
+        optimizer.tell([card], [value])
+        weights.append(optimizer._k1())
+    assert weights[3:] == [0.0, 0.0, 0.0, 0.7, 0.7, 0.0]  # three iterations in which 4 was not exceeded
+    assert always._k1() == 0.7
+
+
+def again(told, **options):
+    """Another optimizer that was told the same."""
+    optimizer = make_optimizer("boshnas", told.space, seed=3, initial=0, alpha=0.0, beta=0.0, **options)
+    optimizer.tell([told.space[i] for i in told.indices], told.values)
+    return optimizer
+
+
+def test_without_heteroscedasticity_there_is_no_sigma(told):
+    with reproducible(1):
+        plain = again(told, heteroscedastic=False).fit()
+    mean, sigma = plain.npn(told.candidates)
+    assert isinstance(plain.npn, PlainNetwork)
+    assert not sigma.any()
+    torch.testing.assert_close(plain.ucb(told.candidates, 5.0, 0.0), mean)
+
+
+def test_gobi_without_second_order_takes_other_steps(told, surrogate):
+    reached = []
+    for second_order in (True, False):
+        with reproducible(2):
+            reached.append(again(told, second_order=second_order).gobi(surrogate, 0.5))
+    assert (reached[0] - reached[1]).abs().max() > 0.01
+
+
+def test_without_gobi_the_unseen_card_of_the_highest_bound_is_proposed(told):
+    optimizer = again(told, restarts=0, aleatoric_after=0)
+    rng = np.random.default_rng([3, len(told.indices)])  # as the next card is drawn
+    rng.random()
+    with reproducible(int(rng.integers(2**63))):
+        bounds = optimizer.fit().ucb(optimizer.candidates, 0.5, 0.5)
+    free = optimizer.unseen()
+    assert optimizer.ask() == [told.space[int(free[bounds[free].argmax()])]]
+
+
+def test_pending_cards_are_fitted_at_what_the_first_fit_predicts(told, monkeypatch):
+    optimizer, fits = again(told), []
+
+    def remember(x, y, *rest, **more):
+        fits.append((x, y, Surrogate(x, y, *rest, **more)))
+        return fits[-1][2]
+
+    ahead = [told.space.index(card) for card in optimizer.ask(2)]
+    monkeypatch.setattr("flexnas_bench.optimizers.boshnas.boshnas.Surrogate", remember)
+    with reproducible(1):
+        last = optimizer.fit()
+    (x1, y1, first), (x2, y2, second) = fits
+    assert last is second
+    torch.testing.assert_close(x2, torch.cat([x1, told.candidates[ahead]]))
+    torch.testing.assert_close(y2, torch.cat([y1, first.mean(told.candidates[ahead])]))
 
 
 def test_it_climbs_a_planted_landscape(pool):

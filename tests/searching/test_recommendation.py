@@ -7,7 +7,14 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from flexnas_bench import load_space, search
 from flexnas_bench.searching.comparison import Comparison
-from flexnas_bench.searching.recommendation import LENGTH, NOISES, posterior_means, recommended_so_far
+from flexnas_bench.searching.recommendation import (
+    EVERY_STEP,
+    LENGTH,
+    NOISES,
+    posterior_means,
+    recommendations,
+    recommended_so_far,
+)
 
 
 @pytest.mark.parametrize("noise", [0.05, 2.0])
@@ -81,3 +88,13 @@ def test_it_never_looks_ahead_and_judges_noisy_problems_alone(bench, tmp_path):
     assert exact.judged is exact.best
     summary = noisy.summary([25], target=70.0)["methods"]["random"]
     assert summary["recommended"][0]["mean"] == pytest.approx(whole[25].mean())
+
+
+def test_long_runs_choose_anew_at_every_tenth_evaluation_and_at_the_last():
+    cards = sorted(load_space("g1").sample(EVERY_STEP + 25, seed=4), key=lambda card: card.parameters)
+    sizes = [card.parameters / 1e6 for card in cards]  # each new card is the best so far
+    found = recommendations(runs(cards, sizes), table(cards, sizes))
+    assert found["step"].tolist() == list(range(1, len(cards) + 1))
+    changed = found["step"][found["card_hash"].ne(found["card_hash"].shift())]
+    assert set(changed[changed > EVERY_STEP]) <= {110, 120, 125}
+    assert found["expected"].iloc[-1] > found["expected"].iloc[EVERY_STEP - 1]
