@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flexnas_bench.optimizers.base import Optimizer as Optimizer
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
     from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
+    from flexnas_bench.own_table import import_table as import_table
     from flexnas_bench.predictors.seeding import reproducible as reproducible
     from flexnas_bench.published.figures import load_published as load_published
     from flexnas_bench.records import Training as Training
@@ -82,6 +83,7 @@ _NAMES = {
     "loading": ("load_benchmark",),
     "optimizers.base": ("Optimizer",),
     "optimizers.registry": ("make_optimizer", "optimizer_names"),
+    "own_table": ("import_table",),
     "predictors.seeding": ("reproducible",),
     "published.figures": ("load_published",),
     "records": ("Training",),

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import OptionError
-from flexnas_bench.published.reading import Row, read_rows
 from flexnas_bench.published.trainings import FLEXIBERT
+from flexnas_bench.rows import Row, read_rows
 from flexnas_bench.storage import read_shipped, table_schema
 
 if TYPE_CHECKING:

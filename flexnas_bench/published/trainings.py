@@ -10,9 +10,9 @@ from statistics import fmean
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.protocols import checkpoint_protocol
-from flexnas_bench.published.reading import Row, read_rows
 from flexnas_bench.records import Training
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, GLUE_METRICS
+from flexnas_bench.rows import Row, read_rows
 
 GLUE_500 = "nas_bench_bert_2023/glue_500.csv"
 CURVES = "nas_bench_bert_2023/learning_curves_15.csv"

@@ -1,13 +1,12 @@
 """A user's own space and results on the command line, from the first append to a search."""
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flexnas_bench import DesignSpace, ModelCard, Store, Training, load_benchmark
+from flexnas_bench import DesignSpace, Store, Training, load_benchmark
 from flexnas_bench.cli import checking
 from flexnas_bench.cli.app import run_app
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
@@ -81,25 +80,3 @@ def test_query_info_verify_and_compact_see_the_store(own, monkeypatch, capsys):
         assert capsys.readouterr().err.count("\n") == 1
     assert run_app(["compact", "mine"]) == 2
     assert part.exists()
-
-
-def test_a_whole_table_of_another_space_and_protocol(published, tmp_path, monkeypatch, capsys):
-    """The 818 self-attention models of 2021: feed-forward sizes that no shipped space has, and gaps."""
-    monkeypatch.chdir(tmp_path)
-    with (published / "flexibert_2021_sa_space" / "sst2_qnli_818.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    trainings = []
-    for row in rows:
-        scores = {task: float(row[task]) for task in ("sst2", "qnli") if row[task]}
-        card = ModelCard.from_json(row["model_card"])
-        trainings.append(Training(card=card, protocol="sa-2021", scores=scores, origin="published", source="2021"))
-    assert Store("sa").append(trainings) == 620 + 660
-    bench = load_benchmark(store="sa")
-    scored = [training.card for training in trainings if "sst2" in training.scores]
-    (tmp_path / "sst2.jsonl").write_text("\n".join(card.to_json() for card in scored))
-    arguments = ("--store", "sa", "--task", "sst2", "--protocol", "sa-2021", "--space", "sst2.jsonl")
-    summary = json.loads(output(capsys, "run", "--optimizer", "boshnas", "--budget", "15", *arguments, "--json"))
-    best = bench.best("sst2", "sa-2021")
-    assert best.value == max(float(row["sst2"]) for row in rows if row["sst2"])
-    assert summary["best_result"]["value"] <= best.value
-    assert summary["best_result"]["protocol"] == "sa-2021"
