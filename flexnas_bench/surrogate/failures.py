@@ -1,0 +1,82 @@
+"""Trainings that failed: a score far below those of its like, which is a matter of luck and not of the card.
+
+Of the 500 published trainings, 14 learned single sentences but nothing of sentence pairs (all of two layers), and one
+has an RTE score of 0. To a regression these are outliers; here they are events with a probability and a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+#: How far below the median of its stratum a failed score lies: in robust standard deviations, and in points.
+FAR, POINTS = 6.0, 5.0
+#: Scores that make a stratum.
+FEWEST = 20
+_NORMAL = 1.4826  # times the median absolute deviation makes the standard deviation of a normal sample
+
+
+def failed(scores: Array, strata: Sequence[Hashable]) -> NDArray[np.bool_]:
+    """Which scores `(n,)` are those of failures: NaN, or far below the median of their stratum.
+
+    Far is more than six robust standard deviations, and five points. A stratum of fewer than 20 is
+    judged by the median of all.
+
+    Args:
+        scores: of trainings, NaN where one diverged.
+        strata: of each training, such as its depth and width; trainings of one stratum score alike.
+    """
+    below = np.isnan(scores)
+    names = {name: i for i, name in enumerate(dict.fromkeys(strata))}
+    numbers = np.array([names[name] for name in strata])
+    for number in names.values():
+        inside = numbers == number
+        like = scores[inside & ~below] if (inside & ~below).sum() >= FEWEST else scores[~below]
+        median = np.median(like) if len(like) else np.nan
+        deviation = _NORMAL * np.median(np.abs(like - median)) if len(like) else np.nan
+        with np.errstate(invalid="ignore"):
+            below = below | (inside & (scores < median - max(FAR * deviation, POINTS)))
+    return below
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How often trainings fail, by region, and what a failure costs.
+
+    Attributes:
+        probabilities: of a failure, by region.
+        shortfall: mean points that a failed training lacks, compared with what was predicted of it.
+        spread: their standard deviation.
+    """
+
+    probabilities: Mapping[int, float]
+    shortfall: float
+    spread: float
+
+    @classmethod
+    def count(cls, mask: NDArray[np.bool_], regions: NDArray[np.int64], lacking: Array) -> Failures:
+        """Counted from trainings.
+
+        A probability is the mean of its posterior under Jeffreys' prior, (failures + 1/2) / (trainings + 1).
+
+        Args:
+            mask: which failed, `(n,)`.
+            regions: of the trainings, `(n,)`.
+            lacking: points that failed ones lack, in any order; NaN where there is no score.
+        """
+        known = lacking[~np.isnan(lacking)]
+        names = np.unique(regions).tolist()
+        rates = {name: (mask[regions == name].sum() + 0.5) / ((regions == name).sum() + 1) for name in names}
+        if not len(known):
+            return cls(dict.fromkeys(names, 0.0), 0.0, 0.0)
+        return cls({n: float(rate) for n, rate in rates.items()}, float(known.mean()), float(known.std()))
+
+    def probability(self, regions: NDArray[np.int64]) -> Array:
+        """Of each region, `(n,)`; one without trainings has that of the nearest number."""
+        known = np.array(sorted(self.probabilities))
+        nearest = known[np.abs(regions[:, None] - known).argmin(axis=1)]
+        return np.array([self.probabilities[int(region)] for region in nearest])
