@@ -115,10 +115,6 @@ def contents(folder):
     }
 
 
-def test_an_import_killed_at_a_random_moment(published, tmp_path):
-    check_killed_imports(published, tmp_path, 1, seed=0)
-
-
 @pytest.mark.slow
 def test_solving_killed_at_twenty_random_moments(tmp_path, monkeypatch):
     check_killed_solving(tmp_path, 20, 1, monkeypatch)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.cli.output import Json, StoreOption, print_json, say
@@ -37,6 +37,9 @@ def compare(
     """Compare methods: best so far, regret, ranks, evaluations to a target, paired tests; means with 90 % intervals."""
     from flexnas_bench.searching.comparison import Comparison
 
+    for name, number in (("--target", target), ("--optimum", optimum)):
+        if number is not None and not math.isfinite(number):
+            raise OptionError(f"{name} {number} is no score")
     if not all(step.strip().isdecimal() and len(step) < 16 and int(step) for step in steps.split(",")):
         raise OptionError(f"--steps {steps!r:.80} is no list of numbers such as 20,40,100")
     comparison = Comparison.read(runs)
@@ -49,8 +52,10 @@ def compare(
         _draw(comparison, out, best, sources)
     if as_json:
         print_json(found)
-    else:
-        _show(found)
+        return
+    _show(found)
+    if out is not None:
+        say(f"pictures in {out}")
 
 
 def _optimum_and_sources(problem: Mapping[str, Any], bench: Benchmark) -> tuple[float, str]:
@@ -109,28 +114,32 @@ def _show(found: dict[str, Any]) -> None:
             say(f"{title}, mean over seeds and 90 % interval")
             say(_table({name: method[what] for name, method in methods.items()}))
     say(f"evaluations to {judged} {found['target']:.2f}, median over seeds")
-    table = Table("method", "evaluations", "seeds that reached it", box=None)
+    table = Table(Column("method", overflow="fold"), "evaluations", "seeds that reached it", box=None)
     for name, method in methods.items():
         median, reached = method["evaluations_to_target_median"], method["seeds_that_reached_target"]
         table.add_row(name, "never" if math.isinf(median) else f"{median:g}", f"{reached} of {method['seeds']}")
     say(table)
     if found["pairs"]:
-        say(f"paired differences in {judged}, 90 % interval, p of Wilcoxon's signed-rank test")
-        table = Table("pair", "evaluations", "difference", "90 % interval", "p", box=None)
+        say(f"paired differences in {judged}, 90 % interval, p of Wilcoxon's signed-rank test, each by itself")
+        table = Table(Column("pair", overflow="fold"), "evaluations", "difference", "90 % interval", "p", box=None)
         for pair in found["pairs"]:
             interval = "one seed" if math.isnan(pair["low"]) else f"{pair['low']:+.2f} to {pair['high']:+.2f}"
             name = f"{pair['first']} - {pair['second']}"
-            table.add_row(name, str(pair["step"]), f"{pair['mean']:+.2f}", interval, f"{pair['p']:.3f}")
+            table.add_row(name, str(pair["step"]), f"{pair['mean']:+.2f}", interval, _p(pair["p"]))
         say(table)
 
 
 def _table(rows: dict[str, list[dict[str, Any]]]) -> Table:
     """A row a method, a column a step."""
     steps = sorted({cell["step"] for cells in rows.values() for cell in cells})
-    table = Table("method", *(f"at {step}" for step in steps), box=None)
+    table = Table(Column("method", overflow="fold"), *(f"at {step}" for step in steps), box=None)
     for name, cells in sorted(rows.items()):
         table.add_row(name, *map(_cell, cells))
     return table
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -29,21 +29,25 @@ _NOISY = "expected value of the card recommended"
 
 
 def draw(search: Search, runs: Sequence[Run], folder: Path) -> None:
-    """Draws the best value so far of every seed into the folder."""
+    """Draws what every seed is judged by (see `_judge`) into the folder."""
     import pandas as pd
 
     from flexnas_bench.figures.trajectory import draw_trajectories
-    from flexnas_bench.searching.analysis import best_so_far
 
-    frame, settings, bench = pd.concat([run.frame for run in runs]), search.settings, search.objective.bench
-    found = search.objective.query(search.levels[0][0], 0)
-    optimum = math.nan if settings.noisy else search.objective.optimum(search.levels[-1])
-    what = " and ".join(sorted(frame["origin"].unique())) + " scores" + (" with noise" if settings.noisy else "")
+    frame, settings, bench = (
+        pd.concat([run.frame for run in runs], ignore_index=True),
+        search.settings,
+        search.objective.bench,
+    )
+    found, noisy = search.objective.query(search.levels[0][0], 0), settings.noisy
+    optimum = search.objective.optimum(search.levels[-1])
+    what = " and ".join(sorted(frame["origin"].unique())) + " scores" + (" with noise" if noisy else "")
+    label = f"expected {settings.task} of the card recommended" if noisy else f"best {settings.task} so far"
     draw_trajectories(
-        {settings.optimizer: best_so_far(frame)},
+        {settings.optimizer: _judge(frame, read_cards(folder / CARDS_FILE), noisy)[0]},
         folder / PICTURE,
         title=f"{settings.optimizer} on space {settings.space}",
-        ylabel=f"best {settings.task} so far (points)",
+        ylabel=f"{label} (points)",
         note=f"{what}, protocol {settings.protocol}: {bench.cite(found)}",
         optimum=None if math.isnan(optimum) else optimum,
     )
@@ -130,7 +134,8 @@ def show(summary: dict[str, Any]) -> None:
         )
     if not math.isnan(summary["simulated_hours_mean"]):
         transfers = f", {summary['transfers_mean']:.1f} transfers of weights a seed" if settings["overlap"] else ""
-        hours = f"{summary['simulated_hours_mean']:.1f} hours on {settings['workers']} simulated workers"
+        workers = "worker" if settings["workers"] == 1 else "workers"
+        hours = f"{summary['simulated_hours_mean']:.1f} hours on {settings['workers']} simulated {workers}"
         say(f"{hours}{transfers}")
     for note in summary["notes"]:
         say(f"note: {note}")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from flexnas_bench.errors import OptionError, RunMismatchError, TableCorruptError
+from flexnas_bench.results import ORIGINS, PREDICTED
 from flexnas_bench.searching.analysis import (
     best_by_time,
     best_so_far,
@@ -68,14 +69,17 @@ class Comparison:
                 if label in frames:
                     raise OptionError(f"two of these are named {label}; give each folder a name of its own")
                 frames[label] = runs.sort_values(["seed", "step"])
-        problems = [
-            {name: settings[name] for name in _PROBLEM if name in settings} for *_, settings in found if settings
-        ]
+        problems = [{name: settings[name] for name in _PROBLEM if name in settings} for *_, settings in found]
+        bare = [path for path, problem in zip(paths, problems, strict=True) if not problem]
+        if bare and len(bare) < len(problems):
+            raise RunMismatchError(f"nothing beside {bare[0]} says what its runs are of, as {SETTINGS_FILE} would")
+        if len({origin == PREDICTED for frame in frames.values() for origin in frame["origin"]}) > 1:
+            raise RunMismatchError("these are not runs of one problem: some scores are predicted, others are not")
         for name in _PROBLEM:
             if len({json.dumps(problem.get(name)) for problem in problems}) > 1:
                 raise RunMismatchError(f"these are not runs of one problem: their {name} differs")
         cards = [cards for _, _, cards, _ in found]
-        problem = problems[0] if problems else {}
+        problem = problems[0]
         whole = None if any(one is None for one in cards) else pd.concat(cards).drop_duplicates("card_hash")
         if problem.get("noisy") and (whole is None or whole["expected"].isna().any()):
             raise TableCorruptError(f"runs with noise are judged by expected values, which {CARDS_FILE} lacks")
@@ -191,12 +195,30 @@ def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]
     frame = read_runs(runs) if runs.exists() else None
     if frame is None or frame.empty:
         raise OptionError(f"{path}: there are no runs; name folders that `run` left, or tables of runs")
-    if frame.duplicated(["optimizer", "seed", "step"]).any():
-        raise TableCorruptError(f"{runs} has a step of a seed twice")
+    if fault := _fault(frame):
+        raise TableCorruptError(f"{runs}: {fault}")
     table = read_cards(cards) if cards.exists() else None
     if table is not None and not frame["card_hash"].isin(table["card_hash"]).all():
         raise TableCorruptError(f"{cards} lacks cards of {runs}; run the search again, which completes it")
     return frame, table, _settings(settings) if folder or settings.exists() else {}
+
+
+def _fault(frame: pd.DataFrame) -> str:
+    """What makes no sense of runs, nothing if all does."""
+    frame = frame.sort_values(["optimizer", "seed", "step"])
+    run = frame.groupby(["optimizer", "seed"])
+    if frame.duplicated(["optimizer", "seed", "step"]).any():
+        return "a step of a seed is there twice"
+    if (frame["step"] != run.cumcount() + 1).any():
+        return "the steps of a seed are not 1, 2, 3 and so on"
+    if np.isinf(frame["value"]).any():
+        return "a value is infinite"
+    if not set(frame["origin"]) <= {PREDICTED, *ORIGINS}:
+        return "an origin that there is not"
+    best = run["value"].cummax().groupby([frame["optimizer"], frame["seed"]]).ffill()
+    if not np.array_equal(frame["best"], best, equal_nan=True):
+        return "the best values so far do not follow from the values"
+    return ""
 
 
 def _settings(path: Path) -> dict[str, Any]:
@@ -204,7 +226,7 @@ def _settings(path: Path) -> dict[str, Any]:
         known = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise RunMismatchError(f"{path} is not readable as settings of a search") from error
-    if not isinstance(known, dict):
+    if not isinstance(known, dict) or not known.keys() >= set(_PROBLEM):
         raise RunMismatchError(f"{path} is not readable as settings of a search")
     return known
 

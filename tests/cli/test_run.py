@@ -87,8 +87,13 @@ def test_methods_are_compared(flexnas, tmp_path):
     never = json.loads(unreached, parse_constant=refuse)["methods"]["random"]
     assert (never["evaluations_to_target_median"], never["seeds_that_reached_target"]) == (None, 0)
     assert len(found["methods"]["random"]["best"]) == 1
-    code, _, err = flexnas("compare", tmp_path / "random", "--steps", "ten")
-    assert (code, "no list of numbers" in err) == (2, True)
+    for option, value, says in (
+        ("--steps", "ten", "no list of numbers"),
+        ("--target", "nan", "--target nan is no score"),
+        ("--optimum", "inf", "--optimum inf is no score"),
+    ):
+        code, _, err = flexnas("compare", tmp_path / "random", option, value)
+        assert (code, says in err) == (2, True)
 
 
 def test_what_was_found_is_left_as_json_too(flexnas, tmp_path):

@@ -155,7 +155,7 @@ def test_methods_without_seeds_in_common_have_no_ranks(bench, tmp_path):
     assert all(method["rank"] == [] for method in found["methods"].values())
 
 
-@pytest.mark.parametrize("text", ["5", '"kind"', "{"])
+@pytest.mark.parametrize("text", ["5", '"kind"', "{", "{}", '{"space": "pool"}'])
 def test_settings_that_are_none(folders, tmp_path, text):
     shutil.copytree(folders / "random", tmp_path / "copy")
     (tmp_path / "copy" / SETTINGS_FILE).write_text(text)
@@ -167,10 +167,39 @@ def test_a_table_with_a_seed_twice_is_refused(folders, tmp_path):
     rows = read_runs(folders / "random" / RUNS_FILE).to_dict("records")
     write_runs(tmp_path / "twice.parquet", rows + rows)
     write_runs(tmp_path / "none.parquet", [])
-    with pytest.raises(TableCorruptError, match="has a step of a seed twice"):
+    with pytest.raises(TableCorruptError, match="a step of a seed is there twice"):
         Comparison.read([tmp_path / "twice.parquet"])
     with pytest.raises(OptionError, match="there are no runs"):
         Comparison.read([tmp_path / "none.parquet"])
+
+
+FAULTS = [
+    (lambda rows: rows.pop(4), "the steps of a seed are not 1, 2, 3"),
+    (lambda rows: rows[4].update(step=-5), "the steps of a seed are not 1, 2, 3"),
+    (lambda rows: rows[4].update(value=math.inf), "a value is infinite"),
+    (lambda rows: rows[4].update(origin="foo"), "an origin that there is not"),
+    (lambda rows: rows[4].update(best=1.0), "do not follow from the values"),
+    (lambda rows: [row.update(value=math.nan) for row in rows], "do not follow from the values"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "says"), FAULTS)
+def test_runs_that_make_no_sense_are_refused(folders, tmp_path, spoil, says):
+    rows = read_runs(folders / "random" / RUNS_FILE).to_dict("records")
+    spoil(rows)
+    write_runs(tmp_path / "bad.parquet", rows)
+    with pytest.raises(TableCorruptError, match=says):
+        Comparison.read([tmp_path / "bad.parquet"])
+
+
+def test_runs_of_nobody_knows_what_are_not_compared_with_others(bench, folders, tmp_path):
+    (tmp_path / "alone.parquet").write_bytes((folders / "random" / RUNS_FILE).read_bytes())
+    with pytest.raises(RunMismatchError, match="nothing beside"):
+        Comparison.read([tmp_path / "alone.parquet", folders / "evolution"])
+    search(bench, "evolution", "g1", budget=12, out=tmp_path / "g1")
+    (tmp_path / "predicted.parquet").write_bytes((tmp_path / "g1" / RUNS_FILE).read_bytes())
+    with pytest.raises(RunMismatchError, match="some scores are predicted"):
+        Comparison.read([tmp_path / "alone.parquet", tmp_path / "predicted.parquet"])
 
 
 def test_a_table_alone_has_no_expected_values(folders, tmp_path):
