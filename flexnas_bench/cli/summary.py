@@ -34,11 +34,8 @@ def draw(search: Search, runs: Sequence[Run], folder: Path) -> None:
 
     from flexnas_bench.figures.trajectory import draw_trajectories
 
-    frame, settings, bench = (
-        pd.concat([run.frame for run in runs], ignore_index=True),
-        search.settings,
-        search.objective.bench,
-    )
+    frame = pd.concat([run.frame for run in runs], ignore_index=True)
+    settings, bench = search.settings, search.objective.bench
     found, noisy = search.objective.query(search.levels[0][0], 0), settings.noisy
     optimum = search.objective.optimum(search.levels[-1])
     what = " and ".join(sorted(frame["origin"].unique())) + " scores" + (" with noise" if noisy else "")

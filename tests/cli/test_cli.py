@@ -104,6 +104,7 @@ def test_a_broken_plugin_does_not_hide_the_others(flexnas, monkeypatch):
     assert "random" in out
 
 
+@pytest.mark.slow
 def test_import_published_builds_the_shipped_tables(flexnas, published, tmp_path):
     code, out, _ = flexnas("import", "published", published, "--out", tmp_path)
     assert code == 0
