@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from flexnas_bench.predictors.seeding import reproducible
 
 Array = NDArray[np.float64]
-#: Standard deviation, and mean, of the normal prior on the logarithm of the length scale in units of the data's.
+#: Mean and standard deviation of the normal prior on the logarithm of the length scale in units of the data's.
 _PRIOR_MEAN, _PRIOR_STD = 1.0, 2.0
 _STEPS = 60
 
@@ -101,9 +101,14 @@ class RegionalProcess:
         return found
 
     def _noise(self, regions: NDArray[np.int64]) -> Array:
-        known = np.array(sorted(self.settings.noises))
-        nearest = known[np.abs(regions[:, None] - known).argmin(axis=1)]
-        return np.array([self.settings.noises[int(region)] for region in nearest])
+        return by_region(self.settings.noises, regions)
+
+
+def by_region(values: Mapping[int, float], regions: NDArray[np.int64]) -> Array:
+    """The value of each region, `(n,)`; a region without one has that of the nearest number."""
+    known = np.array(sorted(values))
+    nearest = known[np.abs(regions[:, None] - known).argmin(axis=1)]
+    return np.array([values[int(region)] for region in nearest])
 
 
 def matern(distances: Array) -> Array:

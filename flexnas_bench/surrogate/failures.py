@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flexnas_bench.predictors.process import by_region
+
 Array = NDArray[np.float64]
 #: How far below the median of its stratum a failed score lies: in robust standard deviations, and in points.
 FAR, POINTS = 6.0, 5.0
@@ -77,6 +79,4 @@ class Failures:
 
     def probability(self, regions: NDArray[np.int64]) -> Array:
         """Of each region, `(n,)`; one without trainings has that of the nearest number."""
-        known = np.array(sorted(self.probabilities))
-        nearest = known[np.abs(regions[:, None] - known).argmin(axis=1)]
-        return np.array([self.probabilities[int(region)] for region in nearest])
+        return by_region(self.probabilities, regions)
