@@ -44,7 +44,7 @@ def ask_seconds(name: str, space: str, told: int, embedding: str = "one-hot") ->
 def tell(optimizer: Optimizer, n: int) -> None:
     """Asks for cards and tells their predicted scores, which takes about a millisecond each."""
     cards = optimizer.ask(n)
-    optimizer.tell(cards, surrogate.predict(cards)[0].tolist())
+    optimizer.tell(cards, surrogate.predict(cards).mean.tolist())
 
 
 def peer_seconds(told: int) -> float:
@@ -55,7 +55,7 @@ def peer_seconds(told: int) -> float:
     kernel = ConstantKernel() * Matern(np.full(x.shape[1], 10.0), nu=2.5) + WhiteKernel(0.1)
     started = time.perf_counter()
     process = GaussianProcessRegressor(kernel, normalize_y=True)
-    process.fit(x[[space.index(card) for card in cards]], surrogate.predict(cards)[0])
+    process.fit(x[[space.index(card) for card in cards]], surrogate.predict(cards).mean)
     mean, deviation = process.predict(x, return_std=True)
     (mean + 0.5 * deviation).argmax()
     return time.perf_counter() - started

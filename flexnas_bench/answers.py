@@ -31,6 +31,7 @@ class Result:
         source: key into `Benchmark.sources`; several, parted by commas, where the trainings have several; of a
             prediction, those of the scores that it follows from.
         card_hash: hash of the card asked.
+        in_support: of a prediction, whether trained cards have all that the card has (`surrogate.support`).
     """
 
     value: float
@@ -45,6 +46,7 @@ class Result:
     cost_assumed: bool
     source: str
     card_hash: str
+    in_support: bool = True
 
 
 class Score(NamedTuple):

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from flexnas_bench.answers import Replicates, Result, Score, Setting, one_replicate, preferred, summarise
 from flexnas_bench.card import ModelCard, is_hash
 from flexnas_bench.errors import InvalidCardError, NotInSpaceError, NotMeasuredError, OptionError, shown
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, METRICS, PREDICTED, SCRATCH, training_cost_seconds
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, MEANS, METRICS, PREDICTED, SCRATCH, training_cost_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flexnas_bench.surrogate import Surrogate
+    from flexnas_bench.surrogate import Surrogate, Trained
+    from flexnas_bench.surrogate.fitted import Fitted
 
 #: Kinds of answer.
 KINDS = ("table", "surrogate", "auto")
@@ -36,6 +37,8 @@ class Benchmark:
         cards: called once, when it is first needed, for the JSON of cards by hash.
         protocols: what is known of every training recipe, by name.
         sources: citation, licence and extent of every source, by key.
+        fitted: called once, when predictions are first asked for, for hyperparameters of surrogates by what these were
+            fitted to; others are found.
     """
 
     def __init__(
@@ -44,10 +47,11 @@ class Benchmark:
         cards: Callable[[], Mapping[str, str]],
         protocols: Mapping[str, Mapping[str, Any]],
         sources: Mapping[str, Mapping[str, Any]],
+        fitted: Callable[[], Mapping[str, Fitted]] = dict,
     ) -> None:
         self.protocols = dict(protocols)
         self.sources = dict(sources)
-        self._load_cards = cards
+        self._load_cards, self._load_fitted = cards, fitted
         self._means: dict[tuple[str, str, str], dict[str, float]] = {}
         self._answers: dict[tuple[str, str, str, str], Result] = {}
         self._scores: dict[str, dict[Setting, Replicates]] = {}
@@ -123,48 +127,56 @@ class Benchmark:
         """The model that predicts scores of a task, fitted to all cards that have one from scratch; kept.
 
         Raises:
-            NotMeasuredError: fewer than 100 cards of G3 have a score.
+            NotMeasuredError: fewer than 50 cards have a score.
             OptionError: no such task or protocol exists at all.
         """
         protocol = protocol or DEFAULT_PROTOCOL
         if (task, protocol) not in self._surrogates:
             from flexnas_bench.surrogate import Surrogate
 
-            answers = [self.query(digest, task, protocol) for digest in self._values(task, protocol, SCRATCH)]
-            repeated = [answer for answer in answers if not math.isnan(answer.std)]
-            squares, freedom = sum(a.std**2 * (a.n - 1) for a in repeated), sum(a.n - 1 for a in repeated)
+            sources = (self.query(digest, task, protocol).source for digest in self._values(task, protocol, SCRATCH))
             self._surrogates[task, protocol] = Surrogate(
-                [self.card(answer.card_hash) for answer in answers],
-                [answer.value for answer in answers],
-                [answer.cost_seconds for answer in answers],
-                math.sqrt(squares / freedom) if repeated else math.nan,
-                trainings=[answer.n for answer in answers],
+                self.trained(task, protocol),
                 name=f"{task}, {protocol}",
-                source=", ".join(dict.fromkeys(answer.source for answer in answers)),
+                source=", ".join(dict.fromkeys(sources)),
+                fitted=self._load_fitted(),
             )
         return self._surrogates[task, protocol]
+
+    def trained(self, task: str = GLUE8, protocol: str | None = None) -> list[Trained]:
+        """All cards with a score of a task from scratch, and which of their trainings failed; raises as `surrogate`."""
+        from flexnas_bench.surrogate.trained import collect
+
+        protocol = protocol or DEFAULT_PROTOCOL
+        cards = {digest: self.card(digest) for digest in self._values(task, protocol, SCRATCH)}
+        tasks = [
+            {digest: preferred(self._scores[digest], name, protocol, SCRATCH)[1] for digest in cards}
+            for name in (task, *MEANS.get(task, ()))
+        ]
+        return collect(cards, tasks)
 
     def _predicted(self, card: Card, task: str, protocol: str, seed: int | None) -> Result:
         """What the surrogate says of a card."""
         surrogate = self.surrogate(task, protocol)
         model = self.card(card)
         try:
-            (mean,), (std,) = surrogate.predict([model])
+            found = surrogate.predict([model])
         except NotInSpaceError as error:
             raise NotMeasuredError(f"card {model.hash[:12]}... has no predicted {task}: {error}") from error
         return Result(
-            value=float(mean) if seed is None else surrogate.draw(model, seed),
-            std=float(std),
+            value=float(found.mean[0]) if seed is None else surrogate.draw(model, seed),
+            std=float(found.std[0]),
             n=0,
             task=task,
             metric=METRICS.get(task, task),
             protocol=protocol,
             init=SCRATCH,
             origin=PREDICTED,
-            cost_seconds=surrogate.cost_seconds(model),
+            cost_seconds=float(surrogate.cost_seconds([model])[0]),
             cost_assumed=True,
             source=surrogate.source,
             card_hash=model.hash,
+            in_support=bool(found.in_support[0]),
         )
 
     def _digest(self, card: Card) -> str:

@@ -18,6 +18,7 @@ Around them: token embeddings (tied with the output), two token types, a layer n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from math import log2
 
@@ -58,6 +59,7 @@ def _projections(layers: Sequence[EncoderLayer]) -> int:
     return sum(_affine(a.hidden, b.hidden) for a, b in pairwise(layers) if a.hidden != b.hidden)
 
 
+@lru_cache(maxsize=10_000)  # cards have few different layers
 def _layer_parameters(layer: EncoderLayer) -> int:
     hidden, head_size = layer.hidden, layer.hidden // layer.heads
     count = 3 * _affine(hidden, hidden) + (2 * POSITIONS - 1) * head_size  # query, value, output, positions

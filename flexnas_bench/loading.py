@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.errors import OptionError, shown
 from flexnas_bench.protocols import PROTOCOLS, SOURCES, expand_protocols
 from flexnas_bench.records import mean_rows
 from flexnas_bench.results import ARCHITECTURES, RESULTS, RUNS_TRAINED
-from flexnas_bench.storage import read_shipped, read_shipped_toml
+from flexnas_bench.storage import read_shipped, read_shipped_toml, read_toml
 from flexnas_bench.store import Store
+
+if TYPE_CHECKING:
+    from flexnas_bench.surrogate.fitted import Fitted
 
 
 def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> Benchmark:
@@ -43,13 +46,14 @@ def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> 
         lambda: _shipped_cards() | cards,
         _described(shipped.protocols, own, PROTOCOLS, {row["protocol"] for row in rows}),
         _described(shipped.sources, own, SOURCES, {row["source"] for row in rows}),
+        lambda: _shipped_fitted() | _own_fitted(own),
     )
 
 
 @cache
 def _shipped() -> Benchmark:
     protocols, sources = expand_protocols(read_shipped_toml(PROTOCOLS)), read_shipped_toml(SOURCES)
-    return Benchmark(_shipped_scores(), _shipped_cards, protocols, sources)
+    return Benchmark(_shipped_scores(), _shipped_cards, protocols, sources, _shipped_fitted)
 
 
 @cache
@@ -62,6 +66,20 @@ def _shipped_scores() -> list[dict[str, Any]]:
 def _shipped_cards() -> dict[str, str]:
     table = read_shipped("architectures.parquet", ARCHITECTURES)
     return dict(zip(table["hash"].to_pylist(), table["card"].to_pylist(), strict=True))
+
+
+@cache
+def _shipped_fitted() -> dict[str, Fitted]:
+    from flexnas_bench.surrogate.fitted import FITTED_FILE, read_fitted  # scipy, which look-ups do not need
+
+    return read_fitted(read_shipped_toml(f"surrogate/{FITTED_FILE}"), FITTED_FILE)
+
+
+def _own_fitted(store: Store) -> dict[str, Fitted]:
+    from flexnas_bench.surrogate.fitted import FITTED_FILE, read_fitted  # likewise
+
+    path = store.folder / FITTED_FILE
+    return read_fitted(read_toml(path), str(path)) if path.exists() else {}
 
 
 def _described(shipped: dict[str, Any], store: Store, file: str, used: set[str]) -> dict[str, Any]:

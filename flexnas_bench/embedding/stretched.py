@@ -29,18 +29,41 @@ class Stretched(Embedding):
 
     def __init__(self, space: DesignSpace) -> None:
         super().__init__(space)
-        self._rows = {layer: self._describe(layer) for layer in space.choices.layer_choices}
+        layers = space.choices.layer_choices
+        self._places = {layer: place for place, layer in enumerate(layers)}
+        self._rows = np.stack([self._describe(layer) for layer in layers])
         sizes = np.log([card.parameters for card in typical_cards(space)])
         self._mean, self._deviation = float(sizes.mean()), max(float(sizes.std()), 1e-12)
 
     def vector(self, card: ModelCard) -> Vectors:
         """Features of a card, shape `(dim,)`; raises `NotInSpaceError` for a depth or layer that the space lacks."""
-        check_layers(self.space, card, self._rows)
-        quarters = _shares(card.num_layers) @ np.stack([self._rows[layer] for layer in card.layers])
-        depth = _between(card.num_layers, self.space.choices.layers)
-        parameters = (np.log(card.parameters) - self._mean) / self._deviation
-        whole = [_DEPTH * depth, _PARAMETERS * parameters]
-        return np.concatenate([quarters.ravel() / np.sqrt(_QUARTERS), whole]).astype(np.float32)
+        vector: Vectors = self.vectors([card])[0]
+        return vector
+
+    def vectors(self, cards: Sequence[ModelCard]) -> Vectors:
+        """Features of many cards, shape `(len(cards), dim)`; raises as `vector` does."""
+        width = _QUARTERS * self._rows.shape[1]
+        found = np.empty((len(cards), width + 2), np.float32)
+        depths = np.array([card.num_layers for card in cards])
+        for depth in np.unique(depths).tolist():
+            inside = np.flatnonzero(depths == depth).tolist()
+            layers = self._rows[[self._layers(cards[i]) for i in inside]]  # cards, depth, features of a layer
+            quarters = (_shares(depth) @ layers).reshape(len(inside), width)
+            sizes = np.log([cards[i].parameters for i in inside])
+            found[inside, :width] = quarters / np.sqrt(_QUARTERS)
+            found[inside, width] = _DEPTH * _between(depth, self.space.choices.layers)
+            found[inside, width + 1] = _PARAMETERS * ((sizes - self._mean) / self._deviation)
+        return found
+
+    def _layers(self, card: ModelCard) -> list[int]:
+        """Rows of the layers of a card."""
+        try:
+            if card.num_layers in self.space.choices.layers:
+                return [self._places[layer] for layer in card.layers]
+        except KeyError:
+            pass
+        check_layers(self.space, card, self._places)
+        raise AssertionError  # the check says why
 
     def _describe(self, layer: EncoderLayer) -> NDArray[np.float64]:
         """Operation as zeros and a one, sizes from -1 to 1."""

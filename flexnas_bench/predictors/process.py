@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.spatial.distance import cdist
-
-from flexnas_bench.predictors.seeding import reproducible
 
 Array = NDArray[np.float64]
 #: Mean and standard deviation of the normal prior on the logarithm of the length scale in units of the data's.
 _PRIOR_MEAN, _PRIOR_STD = 1.0, 2.0
 _STEPS = 60
+#: Significant digits of hyperparameters that are found: further ones differ from machine to machine, and say nothing.
+_DIGITS = 4
 
 
 class Predicted(NamedTuple):
@@ -96,8 +95,13 @@ class RegionalProcess:
             self._scale * np.sqrt(noise),
         )
 
+    def noise_std(self, region: int) -> float:
+        """Standard deviation of the noise of a region, in the unit of the targets."""
+        return float(self._scale * np.sqrt(self._noise(np.array([region]))[0]))
+
     def _kernel(self, x: Array) -> Array:
-        found: Array = self.settings.variance * matern(cdist(x, self._x) / self._unit / self.settings.length)
+        found = matern(cdist(x, self._x) / (self._unit * self.settings.length))
+        found *= self.settings.variance
         return found
 
     def _noise(self, regions: NDArray[np.int64]) -> Array:
@@ -114,7 +118,9 @@ def by_region(values: Mapping[int, float], regions: NDArray[np.int64]) -> Array:
 def matern(distances: Array) -> Array:
     """The Matern 3/2 correlation at distances in units of the length scale."""
     scaled = math.sqrt(3) * distances
-    correlations: Array = (1 + scaled) * np.exp(-scaled)
+    correlations = np.exp(-scaled)
+    scaled += 1
+    correlations *= scaled  # in place, as millions of them take longer to move than to compute
     return correlations
 
 
@@ -127,7 +133,14 @@ def likeliest(distances: Array, target: Array, regions: NDArray[np.int64]) -> Pr
         distances: of the points in units of their deviation, `(n, n)`.
         target: standardised, `(n,)`.
         regions: of the points, `(n,)`.
+
+    Returns:
+        Hyperparameters, to four digits.
     """
+    import torch  # which predictions with given hyperparameters do not need
+
+    from flexnas_bench.predictors.seeding import reproducible
+
     names, region = np.unique(regions, return_inverse=True)
     places = torch.from_numpy(region)
     apart, y = math.sqrt(3) * torch.from_numpy(distances), torch.from_numpy(target)
@@ -149,4 +162,5 @@ def likeliest(distances: Array, target: Array, regions: NDArray[np.int64]) -> Pr
 
         search.step(loss)  # type: ignore[no-untyped-call]  # likewise
         length, variance, *noises = logs.detach().exp().tolist()
-    return ProcessSettings(length, variance, dict(zip(names.tolist(), (noise + 1e-8 for noise in noises), strict=True)))
+    rounded = [float(f"{value:.{_DIGITS}g}") for value in (length, variance, *(noise + 1e-8 for noise in noises))]
+    return ProcessSettings(rounded[0], rounded[1], dict(zip(names.tolist(), rounded[2:], strict=True)))

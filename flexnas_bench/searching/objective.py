@@ -14,8 +14,7 @@ from flexnas_bench.benchmark import KINDS, Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import NotInSpaceError, NotMeasuredError, OptionError, shown
-from flexnas_bench.results import SURROGATE_SPACE
-from flexnas_bench.space import DesignSpace, load_space
+from flexnas_bench.space import DesignSpace
 
 _SOME = 1_000  # cards of a space too large to look at all of them
 
@@ -50,7 +49,7 @@ class Objective:
         try:
             surrogate = self.bench.surrogate(self.task, self.protocol)
             if self.kind == "surrogate":
-                return [float(mean) for mean in surrogate.predict(cards)[0]]
+                return [float(mean) for mean in surrogate.predict(cards).mean]
             return [surrogate.expected(card) for card in cards]
         except (NotMeasuredError, NotInSpaceError):
             return [math.nan] * len(cards)
@@ -65,7 +64,7 @@ class Objective:
     def knows_costs(self, space: DesignSpace) -> bool:
         """Whether it knows what every evaluation costs."""
         if self.kind == "surrogate":
-            return not math.isnan(self.bench.surrogate(self.task, self.protocol).cost_seconds(space[0]))
+            return not np.isnan(self.bench.surrogate(self.task, self.protocol).cost_seconds([space[0]])).any()
         return not any(math.isnan(self.query(card, 0).cost_seconds) for card in space)
 
     def digest(self, space: DesignSpace) -> str:
@@ -104,9 +103,8 @@ def choose_objective(
         if known < space.size:
             raise NotMeasuredError(_missing(bench, space, task, protocol, known))
         return Objective(bench, task, protocol, "table")
-    predicted = load_space(SURROGATE_SPACE)
     try:
-        bench.query(space[0], task, protocol, "surrogate", seed=0 if noisy else None)
+        predicted = bench.surrogate(task, protocol).space
         for card in space if space.size <= MATRIX_LIMIT else space.sample(_SOME):
             predicted.index(card)
     except (NotMeasuredError, NotInSpaceError) as error:

@@ -1,5 +1,6 @@
 """Predicted scores: what a card that nobody trained would probably score and cost."""
 
-from flexnas_bench.surrogate.provisional import Surrogate, leave_one_out
+from flexnas_bench.surrogate.model import Mixture, Prediction, Surrogate
+from flexnas_bench.surrogate.trained import Trained
 
-__all__ = ["Surrogate", "leave_one_out"]
+__all__ = ["Mixture", "Prediction", "Surrogate", "Trained"]

@@ -51,7 +51,7 @@ def test_the_best_there_is(bench, pool):
 def test_predictions_follow_from_the_scores_behind_them(bench, tmp_path):
     cards = load_space("g1").sample(3, seed=5)
     store = Store(tmp_path / "mine")
-    store.append([Training(card=c, protocol=PROTOCOL, scores={"glue8": 60.0 + i}, seed=1) for i, c in enumerate(cards)])
+    store.append([Training(card=c, protocol=PROTOCOL, scores={"glue8": 76.0 + i}, seed=1) for i, c in enumerate(cards)])
     own = load_benchmark(store=tmp_path / "mine")
     g1 = load_space("g1")
     digests = [choose_objective(one, g1, GLUE8, PROTOCOL).digest(g1) for one in (bench, own)]
