@@ -24,6 +24,7 @@ lint: $(VENV)/installed-dev
 
 tables: $(VENV)/installed  ## Build the shipped tables again from published figures, in the folder PUBLISHED
 	$(BIN)/flexnas-bench import published $(PUBLISHED) --out data
+	$(BIN)/flexnas-bench surrogate fit --space g1 --out data/surrogate
 
 distances: $(VENV)/installed  ## Solve all problems of G1 anew (six minutes), learn the shipped vectors, draw their pictures
 	$(BIN)/flexnas-bench ged --space g1 --solve-table data/ged/matched_edges.parquet --seconds 60
@@ -32,7 +33,8 @@ distances: $(VENV)/installed  ## Solve all problems of G1 anew (six minutes), le
 
 worth: $(VENV)/installed-dev  ## The tables of what embeddings, and predictions, are worth in benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/embedding_worth.py --jobs $(JOBS)
-	$(BIN)/python benchmarks/surrogate_quality.py
+	$(BIN)/python benchmarks/surrogate_models.py --jobs $(JOBS)
+	$(BIN)/flexnas-bench surrogate evaluate --jobs $(JOBS) --figure docs/calibration.png
 
 quality: $(VENV)/installed-dev  ## The search-quality table of benchmarks/RESULTS.md and the picture of the README
 	$(BIN)/python benchmarks/search_quality.py --jobs $(JOBS)

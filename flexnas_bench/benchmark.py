@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import asdict
 from functools import cached_property
 from statistics import fmean
@@ -20,8 +21,8 @@ from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, MEANS, METRICS, PREDI
 if TYPE_CHECKING:
     import pandas as pd
 
-    from flexnas_bench.surrogate import Surrogate, Trained
-    from flexnas_bench.surrogate.fitted import Fitted
+    from flexnas_bench.surrogate import CurveSurrogate, Predictor, Surrogate, Trained
+    from flexnas_bench.surrogate.fitted import FittedModel
 
 #: Kinds of answer.
 KINDS = ("table", "surrogate", "auto")
@@ -47,7 +48,7 @@ class Benchmark:
         cards: Callable[[], Mapping[str, str]],
         protocols: Mapping[str, Mapping[str, Any]],
         sources: Mapping[str, Mapping[str, Any]],
-        fitted: Callable[[], Mapping[str, Fitted]] = dict,
+        fitted: Callable[[], Mapping[str, FittedModel]] = dict,
     ) -> None:
         self.protocols = dict(protocols)
         self.sources = dict(sources)
@@ -55,7 +56,7 @@ class Benchmark:
         self._means: dict[tuple[str, str, str], dict[str, float]] = {}
         self._answers: dict[tuple[str, str, str, str], Result] = {}
         self._scores: dict[str, dict[Setting, Replicates]] = {}
-        self._surrogates: dict[tuple[str, str], Surrogate] = {}
+        self._surrogates: dict[tuple[str, str], Predictor] = {}
         for row in scores:
             cost = training_cost_seconds(row["pretrain_seconds"], row["finetune_seconds"], row["init"])
             setting = Setting(row["task"], row["protocol"], row["init"], row["origin"])
@@ -123,25 +124,61 @@ class Benchmark:
         self._answers[question] = summarise(scores, setting, digest)
         return self._answers[question]
 
-    def surrogate(self, task: str = GLUE8, protocol: str | None = None) -> Surrogate:
+    def surrogate(self, task: str = GLUE8, protocol: str | None = None) -> Predictor:
         """The model that predicts scores of a task, fitted to all cards that have one from scratch; kept.
 
+        Under the protocol of a checkpoint of a learning curve it is a line through predictions of whole trainings.
+
         Raises:
-            NotMeasuredError: fewer than 50 cards have a score.
+            NotMeasuredError: fewer than 50 cards have a score, or ten at a checkpoint.
             OptionError: no such task or protocol exists at all.
         """
         protocol = protocol or DEFAULT_PROTOCOL
         if (task, protocol) not in self._surrogates:
-            from flexnas_bench.surrogate import Surrogate
-
-            sources = (self.query(digest, task, protocol).source for digest in self._values(task, protocol, SCRATCH))
-            self._surrogates[task, protocol] = Surrogate(
-                self.trained(task, protocol),
-                name=f"{task}, {protocol}",
-                source=", ".join(dict.fromkeys(sources)),
-                fitted=self._load_fitted(),
-            )
+            fit = self._fit_curve if "curve" in self.protocols[protocol] else self._fit_surrogate
+            self._surrogates[task, protocol] = fit(task, protocol)
         return self._surrogates[task, protocol]
+
+    def _fit_surrogate(self, task: str, protocol: str) -> Surrogate:
+        from flexnas_bench.surrogate import Surrogate
+
+        return Surrogate(
+            self.trained(task, protocol),
+            name=f"{task}, {protocol}",
+            source=self._sources_of(task, protocol),
+            fitted=self._load_fitted(),
+        )
+
+    def _fit_curve(self, task: str, protocol: str) -> CurveSurrogate:
+        """A checkpoint, from predictions of the whole trainings that most cards have."""
+        from flexnas_bench.surrogate import CurveSurrogate, Surrogate
+
+        base = self.surrogate(task, DEFAULT_PROTOCOL)
+        if not isinstance(base, Surrogate):
+            raise NotMeasuredError(f"{protocol} is predicted from the surrogate of {DEFAULT_PROTOCOL} alone")
+        values = self._values(task, protocol, SCRATCH)
+        steps = [self.protocols[name]["pretraining_steps"] for name in (protocol, DEFAULT_PROTOCOL)]
+        return CurveSurrogate(
+            base,
+            [self.card(digest) for digest in values],
+            list(values.values()),
+            steps[0] / steps[1],
+            name=f"{task}, {protocol}",
+            source=self._sources_of(task, protocol),
+        )
+
+    def _sources_of(self, task: str, protocol: str) -> str:
+        """Keys of the sources of all scores from scratch."""
+        sources = (self.query(digest, task, protocol).source for digest in self._values(task, protocol, SCRATCH))
+        return ", ".join(dict.fromkeys(sources))
+
+    def with_surrogate(self, model: Predictor, task: str = GLUE8, protocol: str | None = None) -> Benchmark:
+        """The same tables, with a model of one's own for predicted scores of a task; raises `OptionError`."""
+        protocol = protocol or DEFAULT_PROTOCOL
+        self._check_names(task, protocol)
+        other = copy(self)
+        other._surrogates = self._surrogates | {(task, protocol): model}
+        return other
 
     def trained(self, task: str = GLUE8, protocol: str | None = None) -> list[Trained]:
         """All cards with a score of a task from scratch, and which of their trainings failed; raises as `surrogate`."""
@@ -269,7 +306,11 @@ class Benchmark:
 
     def cite(self, result: Result) -> str:
         """Citations of all sources of an answer."""
-        return "; ".join(self.sources[key]["citation"] for key in result.source.split(", "))
+        return self.citations(result.source)
+
+    def citations(self, source: str) -> str:
+        """Citations of sources, named as in `Result.source`."""
+        return "; ".join(self.sources[key]["citation"] for key in source.split(", "))
 
     def best(self, task: str = GLUE8, protocol: str | None = None) -> Result:
         """The highest mean score of a task among cards trained from scratch; raises as `query` does."""

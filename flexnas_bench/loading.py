@@ -15,7 +15,7 @@ from flexnas_bench.storage import read_shipped, read_shipped_toml, read_toml
 from flexnas_bench.store import Store
 
 if TYPE_CHECKING:
-    from flexnas_bench.surrogate.fitted import Fitted
+    from flexnas_bench.surrogate.fitted import FittedModel
 
 
 def load_benchmark(name: str = "flexibert", store: Path | str | None = None) -> Benchmark:
@@ -69,13 +69,13 @@ def _shipped_cards() -> dict[str, str]:
 
 
 @cache
-def _shipped_fitted() -> dict[str, Fitted]:
+def _shipped_fitted() -> dict[str, FittedModel]:
     from flexnas_bench.surrogate.fitted import FITTED_FILE, read_fitted  # scipy, which look-ups do not need
 
-    return read_fitted(read_shipped_toml(f"surrogate/{FITTED_FILE}"), FITTED_FILE)
+    return read_fitted(read_shipped_toml(FITTED_FILE), FITTED_FILE)
 
 
-def _own_fitted(store: Store) -> dict[str, Fitted]:
+def _own_fitted(store: Store) -> dict[str, FittedModel]:
     from flexnas_bench.surrogate.fitted import FITTED_FILE, read_fitted  # likewise
 
     path = store.folder / FITTED_FILE

@@ -95,8 +95,8 @@ def exclusive(path: Path, patience: float) -> Iterator[None]:
 
 
 def table_schema(**columns: str) -> pa.Schema:
-    """A schema of columns by kind, `text`, `int` or `real`; a trailing `?` allows nulls."""
-    types = {"text": pa.string(), "int": pa.int64(), "real": pa.float64()}
+    """A schema of columns by kind, `text`, `int`, `real` or `flag`; a trailing `?` allows nulls."""
+    types = {"text": pa.string(), "int": pa.int64(), "real": pa.float64(), "flag": pa.bool_()}
     return pa.schema(
         [pa.field(name, types[kind.rstrip("?")], nullable=kind.endswith("?")) for name, kind in columns.items()]
     )

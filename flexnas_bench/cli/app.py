@@ -18,6 +18,7 @@ from flexnas_bench.cli.info import info
 from flexnas_bench.cli.lookup import optimizers, query
 from flexnas_bench.cli.output import say, say_error
 from flexnas_bench.cli.run import run
+from flexnas_bench.cli.surrogates import surrogate_app
 from flexnas_bench.errors import FlexnasError
 
 #: The base of typer's own usage errors. Older releases take it from click, newer ones bring it along.
@@ -61,6 +62,7 @@ for _command, _example in (
 ):
     app.command(epilog=f"Example: flexnas-bench {_example}")(_command)
 app.add_typer(import_app, name="import", epilog="Example: flexnas-bench import published ../shared/published")
+app.add_typer(surrogate_app, name="surrogate", epilog="Example: flexnas-bench surrogate evaluate --task glue8")
 
 
 def main() -> None:

@@ -25,6 +25,8 @@ from rich.table import Table
 from flexnas_bench.answers import Result
 from flexnas_bench.results import PREDICTED, SCRATCH
 
+#: Columns of text for a table that no terminal shows.
+_FILE_WIDTH = 160
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Folder of your own results, laid over the shipped ones.")
@@ -58,8 +60,11 @@ def progress_bars() -> Iterator[Callable[[str, int, float], None] | None]:
 
 
 def say(text: str | Table) -> None:
-    """Prints a line as it is, or a table."""
-    Console(highlight=False, soft_wrap=not isinstance(text, Table)).print(text, markup=False)
+    """Prints a line as it is, or a table, which a file has room for."""
+    console = Console(highlight=False, soft_wrap=not isinstance(text, Table))
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    console.print(text, markup=False)
 
 
 def say_error(text: str) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flexnas_bench.errors import TableCorruptError, shown
 from flexnas_bench.predictors.process import ProcessSettings
 
-#: The file of a folder that has them.
-FITTED_FILE = "surrogate.toml"
+#: The file that has them, in the shipped data and in a store.
+FITTED_FILE = "surrogate/models.toml"
 _HEADER = """\
 # Hyperparameters of surrogates, by a digest of the trainings that they were fitted to; `flexnas-bench surrogate fit`
 # writes them. Lengths are in units of the deviation of vectors, variances of scores, or of logarithms of costs.
@@ -31,10 +31,18 @@ class Fitted:
     costs: ProcessSettings | None = None
 
 
-def fitted_text(models: Iterable[tuple[str, str, str, Fitted]]) -> str:
-    """The text of a file with them: of each the digest, the task, the protocol, and the hyperparameters."""
+class FittedModel(NamedTuple):
+    """A fitted surrogate: of which task and protocol, and its hyperparameters."""
+
+    task: str
+    protocol: str
+    fitted: Fitted
+
+
+def fitted_text(models: Mapping[str, FittedModel]) -> str:
+    """The text of a file with models, by the digest of what each was fitted to (`Surrogate.facts`)."""
     blocks = [_HEADER]
-    for digest, task, protocol, fitted in models:
+    for digest, (task, protocol, fitted) in models.items():
         lines = [f"[{_quoted(digest)}]", f"task = {_quoted(task)}", f"protocol = {_quoted(protocol)}"]
         parts = {"scores": fitted.scores, "costs": fitted.costs}
         lines += [f"{name} = {_inline(settings)}" for name, settings in parts.items() if settings is not None]
@@ -42,7 +50,7 @@ def fitted_text(models: Iterable[tuple[str, str, str, Fitted]]) -> str:
     return "\n".join(blocks)
 
 
-def read_fitted(content: Mapping[str, Any], where: str) -> dict[str, Fitted]:
+def read_fitted(content: Mapping[str, Any], where: str) -> dict[str, FittedModel]:
     """What such a file says, by digest.
 
     Args:
@@ -54,7 +62,11 @@ def read_fitted(content: Mapping[str, Any], where: str) -> dict[str, Fitted]:
     """
     try:
         return {
-            digest: Fitted(*(_settings(entry[part]) if part in entry else None for part in ("scores", "costs")))
+            digest: FittedModel(
+                str(entry["task"]),
+                str(entry["protocol"]),
+                Fitted(*(_settings(entry[part]) if part in entry else None for part in ("scores", "costs"))),
+            )
             for digest, entry in content.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:

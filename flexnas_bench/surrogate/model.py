@@ -8,7 +8,6 @@ was tried, and `flexnas-bench surrogate evaluate` how well it predicts.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,8 @@ from flexnas_bench.predictors.process import Predicted, ProcessSettings, Regiona
 from flexnas_bench.results import SURROGATE_SPACE
 from flexnas_bench.space import Choices, DesignSpace, GridSpace, load_space
 from flexnas_bench.surrogate.failures import Failures
-from flexnas_bench.surrogate.fitted import Fitted
+from flexnas_bench.surrogate.fitted import Fitted, FittedModel
+from flexnas_bench.surrogate.predictor import Prediction, noise_of
 from flexnas_bench.surrogate.support import Support
 from flexnas_bench.surrogate.trained import Trained, repeats
 
@@ -37,30 +37,6 @@ FEWEST_REPEATS = 5
 #: Digits of a prediction after the point; further ones depend on how many cores add up the sums.
 DIGITS = 6
 _BATCH = 512  # as many points as stay in a processor's cache with their covariances
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What is predicted of `n` cards, each `(n,)`.
-
-    Attributes:
-        mean: what a training scores on average, failed ones included, in points.
-        epistemic_std: standard deviation of that mean, which more trainings would make smaller.
-        aleatoric_std: standard deviation of the score of one training about it, failed ones included.
-        failure_probability: that a training fails.
-        in_support: whether trained cards have all that the card has (see `Support`).
-    """
-
-    mean: Array
-    epistemic_std: Array
-    aleatoric_std: Array
-    failure_probability: Array
-    in_support: NDArray[np.bool_]
-
-    @property
-    def std(self) -> Array:
-        """Standard deviation of the score of one training, of both kinds."""
-        return np.hypot(self.epistemic_std, self.aleatoric_std)
 
 
 @dataclass(frozen=True)
@@ -99,6 +75,10 @@ class Mixture:
     def _deviations(self, scores: Array) -> tuple[Array, Array]:
         return (scores - self.mean) / self.std, (scores - self.mean + self.shortfall) / self._failed_std
 
+    def where(self, rows: NDArray[np.int64]) -> Mixture:
+        """Those of the cards of these numbers."""
+        return Mixture(self.mean[rows], self.std[rows], self.failure_probability[rows], self.shortfall, self.spread)
+
     @property
     def _failed_std(self) -> Array:
         return np.hypot(self.std, self.spread)
@@ -116,6 +96,8 @@ class Surrogate:
     Attributes:
         space: the design space of all cards that it can describe: G3 where enough trained cards are of it, otherwise
             all combinations of their values.
+        trained: the trained cards that count, those of `space`.
+        noise: standard deviation of the score of a training that does not fail, by depth (see `training_noises`).
         failures: how often trainings fail, by depth.
         support: what trained cards have.
         fitted: hyperparameters, as given or found.
@@ -133,23 +115,23 @@ class Surrogate:
         *,
         name: str = "",
         source: str = "",
-        fitted: Mapping[str, Fitted] | None = None,
+        fitted: Mapping[str, FittedModel] | None = None,
     ) -> None:
-        self.space = _describing([t.card for t in trained if t.scores])
-        self._trained = [t for t in trained if t.card in self.space]
+        self.space = describing([t.card for t in trained if t.scores])
+        self.trained = [t for t in trained if t.card in self.space]
         self.source, self._name = source, name
-        known = [t for t in self._trained if t.scores]
-        self.facts = facts_digest(self._trained)
+        known = [t for t in self.trained if t.scores]
+        self.facts = facts_digest(self.trained)
         self.support = Support(t.card for t in known)
-        given = (fitted or {}).get(self.facts, Fitted())
+        given = fitted[self.facts].fitted if fitted and self.facts in fitted else Fitted()
         x, regions = self._features([t.card for t in known])
         self._scores = RegionalProcess(x, np.array([t.fine for t in known]), regions, given.scores)
         self._log_costs = self._fit_costs(given.costs)
         self.fitted = Fitted(self._scores.settings, self._log_costs.settings if self._log_costs else None)
         self.digest = sha256(repr((self.facts, self.fitted)).encode()).hexdigest()[:16]
         self.failures = self._count_failures()
-        self._noises = training_noises(repeats(known, regions), regions, self._scores)
-        self._expected = self._shrink(known)
+        self.noise = training_noises(repeats(known, regions), regions, self._scores)
+        self._held_out, self._expected = self._without_themselves(known)
 
     def predict(self, cards: Sequence[ModelCard]) -> Prediction:
         """What is predicted of each card.
@@ -181,7 +163,7 @@ class Surrogate:
         Raises:
             NotInSpaceError: the card is not in `space`.
         """
-        rng = np.random.default_rng([seed, int(card.hash[:16], 16), zlib.crc32(self._name.encode())])
+        rng = noise_of(card, seed, self._name)
         fine, rate = self._fine([card])
         chance, deviation = rng.random(), rng.standard_normal()
         if chance < rate[0]:
@@ -206,6 +188,10 @@ class Surrogate:
         """
         return self._expected[card] if card in self._expected else float(self.predict([card]).mean[0])
 
+    def held_out(self, card: ModelCard) -> float:
+        """The mean that is predicted of a card without its own readings; raises `NotInSpaceError`."""
+        return self._held_out[card] if card in self._held_out else float(self.predict([card]).mean[0])
+
     def _fine(self, cards: Sequence[ModelCard]) -> tuple[Predicted, Array]:
         """Of trainings that do not fail what is predicted; and how probably one fails, `(n,)`."""
         x, regions = self._features(cards)
@@ -213,7 +199,7 @@ class Surrogate:
 
     def _split(self, found: Predicted, regions: NDArray[np.int64]) -> Predicted:
         """What the process calls noise, parted into that of a training and what the vectors do not tell of a card."""
-        noise = by_region(self._noises, regions)
+        noise = by_region(self.noise, regions)
         unexplained = np.sqrt((found.aleatoric_std**2 - noise**2).clip(0))
         return Predicted(found.mean, np.hypot(found.epistemic_std, unexplained), noise)
 
@@ -223,7 +209,7 @@ class Surrogate:
         return _embedding(self.space).vectors(cards).astype(np.float64), depths
 
     def _fit_costs(self, settings: ProcessSettings | None) -> RegionalProcess | None:
-        known = [t for t in self._trained if t.cost_seconds > 0]
+        known = [t for t in self.trained if t.cost_seconds > 0]
         if len(known) < FEWEST:
             return None
         x, regions = self._features([t.card for t in known])
@@ -231,25 +217,28 @@ class Surrogate:
 
     def _count_failures(self) -> Failures:
         """From all trainings; what a failed one lacks is seen beside the process of the others."""
-        _, depths = self._features([t.card for t in self._trained])
-        counts = [(len(t.scores), len(t.failed_scores)) for t in self._trained]
+        _, depths = self._features([t.card for t in self.trained])
+        counts = [(len(t.scores), len(t.failed_scores)) for t in self.trained]
         mask = np.concatenate([[False] * fine + [True] * bad for fine, bad in counts])
         regions = np.repeat(depths, [fine + bad for fine, bad in counts])
-        bad = [(t.card, score) for t in self._trained for score in t.failed_scores]
+        bad = [(t.card, score) for t in self.trained for score in t.failed_scores]
         if not bad:
             return Failures.count(mask, regions, np.empty(0))
         x, where = self._features([card for card, _ in bad])
         lacking = self._scores.predict(x, where).mean - np.array([score for _, score in bad])
         return Failures.count(mask, regions, lacking)
 
-    def _shrink(self, known: Sequence[Trained]) -> dict[ModelCard, float]:
+    def _without_themselves(self, known: Sequence[Trained]) -> tuple[dict[ModelCard, float], dict[ModelCard, float]]:
+        """Of each card the mean predicted without its own readings, and the expected one with them (`expected`)."""
         _, regions = self._features([t.card for t in known])
         without = self._split(self._scores.leave_one_out(), regions)
         noise = without.aleatoric_std**2 / np.array([len(t.scores) for t in known])
         share = without.epistemic_std**2 / np.maximum(without.epistemic_std**2 + noise, 1e-12)
-        fine = without.mean + share * (np.array([t.fine for t in known]) - without.mean)
-        expected = fine - self.failures.probability(regions) * self.failures.shortfall
-        return dict(zip((t.card for t in known), expected.round(DIGITS).tolist(), strict=True))
+        lacking = self.failures.probability(regions) * self.failures.shortfall
+        expected = without.mean + share * (np.array([t.fine for t in known]) - without.mean)
+        columns = [(fine - lacking).round(DIGITS).tolist() for fine in (without.mean, expected)]
+        held_out, shrunk = (dict(zip((t.card for t in known), column, strict=True)) for column in columns)
+        return held_out, shrunk
 
 
 def facts_digest(trained: Sequence[Trained]) -> str:
@@ -279,7 +268,7 @@ def training_noises(
     return found
 
 
-def _describing(cards: Sequence[ModelCard]) -> DesignSpace:
+def describing(cards: Sequence[ModelCard]) -> DesignSpace:
     """The space whose cards a surrogate of these trained ones can describe."""
     paper = load_space(SURROGATE_SPACE)
     if sum(card in paper for card in cards) >= FEWEST:

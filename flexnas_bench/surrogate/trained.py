@@ -32,9 +32,9 @@ class Trained:
     cost_seconds: float = math.nan
 
     @property
-    def reading(self) -> float:
-        """Mean of all scores, NaN if one of them is."""
-        return fmean((*self.scores, *self.failed_scores))
+    def trainings(self) -> int:
+        """How many there were."""
+        return len(self.scores) + len(self.failed_scores)
 
     @property
     def fine(self) -> float:

@@ -1,0 +1,151 @@
+"""Which model predicts scores of trained cards best: the choice behind `flexnas_bench.surrogate`.
+
+    python benchmarks/surrogate_models.py --jobs 2     # a quarter of an hour on two cores
+
+Candidates, simplest first, all on the vectors `stretched` of the pool's cards (task glue8, published scores), with the
+same treatment of failed trainings (they are left out, and what they cost on average is taken off by depth): the process
+that is shipped; a random forest of 200 trees; the mean of both; an ensemble of eight natural-parameter networks. Printed
+is ten-fold cross-validation, and then the choice by nested cross-validation: in each of ten outer folds the simplest
+candidate whose Kendall tau in five inner folds is within one standard error of the best, judged on the outer fold.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+
+from flexnas_bench import ModelCard, load_benchmark, load_space, reproducible
+from flexnas_bench.embedding.stretched import Stretched
+from flexnas_bench.predictors.npn import NPN, npn_loss
+from flexnas_bench.processes import finished_tasks
+from flexnas_bench.surrogate import Surrogate, Trained
+from flexnas_bench.surrogate.judging import judge, kendall
+from flexnas_bench.surrogate.validation import Guess, Model, cross_validate, forest
+
+OUTER, INNER, REPEATS = 10, 5, 3
+NETWORKS, STEPS, RATE, DECAY = 8, 400, 0.01, 1e-3
+SHOWN = ("Kendall tau", "sparse Kendall tau", "R2", "mean absolute error", "top 10 % overlap")
+Array = NDArray[np.float64]
+EMBEDDING = Stretched(load_space("g3"))
+
+
+def vectors(cards: Sequence[ModelCard]) -> Array:
+    """Of cards, `(n, d)`."""
+    return EMBEDDING.vectors(cards).astype(np.float64)
+
+
+def examples(known: Sequence[Trained]) -> tuple[Array, Array]:
+    """Vectors and mean scores of cards with a training that did not fail."""
+    fine = [t for t in known if t.scores]
+    return vectors([t.card for t in fine]), np.array([t.fine for t in fine])
+
+
+def less_failures(known: Sequence[Trained], new: Sequence[ModelCard], mean: Array) -> Guess:
+    """Scores of trainings that do not fail, less what failures cost on average, as the surrogate has it."""
+    surrogate = Surrogate(known)
+    return Guess(mean - surrogate.predict(new).failure_probability * surrogate.failures.shortfall)
+
+
+def process(known: Sequence[Trained], new: Sequence[ModelCard]) -> Guess:
+    """The surrogate that is shipped."""
+    return Guess(Surrogate(known).predict(new).mean)
+
+
+def cautious_forest(known: Sequence[Trained], new: Sequence[ModelCard]) -> Guess:
+    """A random forest of the trainings that did not fail."""
+    model = RandomForestRegressor(200, min_samples_leaf=2, random_state=0).fit(*examples(known))
+    return less_failures(known, new, model.predict(vectors(new)))
+
+
+def both(known: Sequence[Trained], new: Sequence[ModelCard]) -> Guess:
+    """The mean of process and forest."""
+    return Guess((process(known, new).mean + cautious_forest(known, new).mean) / 2)
+
+
+def networks(known: Sequence[Trained], new: Sequence[ModelCard]) -> Guess:
+    """The mean of natural-parameter networks, each fitted to cards drawn with replacement."""
+    x, y = examples(known)
+    centre, scale, unit = x.mean(axis=0), np.sqrt(x.var(axis=0).mean()), y.std()
+    inputs, asked = (torch.from_numpy((some - centre) / scale).float() for some in (x, vectors(new)))
+    target = torch.from_numpy((y - y.mean()) / unit).float()
+    found = []
+    for seed in range(NETWORKS):
+        with reproducible(seed):
+            drawn = torch.randint(len(y), (len(y),))
+            network = NPN(x.shape[1])
+            steps = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
+            for _ in range(STEPS):
+                steps.zero_grad()
+                npn_loss(network(inputs[drawn]), target[drawn]).backward()  # type: ignore[no-untyped-call]  # torch's
+                steps.step()
+            with torch.no_grad():
+                found.append(network(asked)[0].double().numpy())
+    return less_failures(known, new, y.mean() + unit * np.mean(found, axis=0))
+
+
+CANDIDATES: Mapping[str, Model] = {"process": process, "forest": cautious_forest, "mean of both": both, "NPN": networks}
+
+
+def inner_taus(name: str, known: Sequence[Trained]) -> list[float]:
+    """Kendall's tau of a candidate in each of five folds."""
+    order = np.random.default_rng(0).permutation(len(known))
+    found = []
+    for fold in range(INNER):
+        new = order[fold::INNER]
+        rest = np.setdiff1d(order, new)
+        guess = CANDIDATES[name]([known[i] for i in rest], [known[i].card for i in new])
+        readings = np.array([np.mean([*known[i].scores, *known[i].failed_scores]) for i in new])
+        found.append(kendall(guess.mean, readings))
+    return found
+
+
+def choose(known: Sequence[Trained]) -> tuple[str, dict[str, float]]:
+    """The simplest candidate within one standard error of the best in inner folds, and the means of all."""
+    taus = {name: inner_taus(name, known) for name in CANDIDATES}
+    means = {name: float(np.mean(several)) for name, several in taus.items()}
+    best = max(means, key=means.__getitem__)
+    limit = means[best] - np.std(taus[best], ddof=1) / np.sqrt(INNER)
+    return next(name for name in CANDIDATES if means[name] >= limit), means
+
+
+def nested(trained: Sequence[Trained], part: NDArray[np.int64]) -> tuple[str, dict[str, float], Array, Array]:
+    """What is chosen without an outer fold; and readings of it, and what the chosen one predicts of them."""
+    known = [trained[i] for i in np.setdiff1d(np.arange(len(trained)), part)]
+    chosen, means = choose(known)
+    mean = CANDIDATES[chosen](known, [trained[i].card for i in part]).mean
+    readings = [(*trained[i].scores, *trained[i].failed_scores) for i in part]
+    return chosen, means, np.repeat(mean, [len(several) for several in readings]), np.concatenate(readings)
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(description="Candidates for the surrogate")
+    parser.add_argument("--jobs", type=int, default=2)
+    jobs, trained = parser.parse_args().jobs, load_benchmark().trained()
+    strongest = np.array([t.card.num_layers == 4 and t.card.layers[0].hidden == 256 for t in trained])
+    print("| model | " + " | ".join(SHOWN) + " | strongest: Kendall tau |\n|---|" + "---|" * (len(SHOWN) + 1))
+    for name, model in {**CANDIDATES, "forest of all readings": forest}.items():
+        rows = cross_validate(trained, model, folds=OUTER, repeats=REPEATS, jobs=jobs)
+        found, top = judge(rows), judge([some.where(strongest[some.cards]) for some in rows])["Kendall tau"]
+        cells = [f"{f.value:.3f} ({f.low:.3f} to {f.high:.3f})" for f in (*(found[shown] for shown in SHOWN), top)]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+    order = np.random.default_rng(0).permutation(len(trained))
+    tasks = [(trained, order[fold::OUTER]) for fold in range(OUTER)]
+    done = {}
+    with finished_tasks(nested, tasks, jobs) as finished:
+        for some in finished:
+            done |= dict(some)
+    print(f"\nchosen in {OUTER} outer folds: {dict(Counter(done[i][0] for i in range(OUTER)))}")
+    print(
+        "mean tau in inner folds:", {n: round(float(np.mean([d[1][n] for d in done.values()])), 3) for n in CANDIDATES}
+    )
+    mean, readings = (np.concatenate([done[i][part] for i in range(OUTER)]) for part in (2, 3))
+    print(f"the chosen ones on outer folds: Kendall tau {kendall(mean, readings):.3f}")
+
+
+if __name__ == "__main__":  # processes import this file again
+    main()

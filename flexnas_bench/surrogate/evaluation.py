@@ -1,0 +1,118 @@
+"""The whole judgement of a surrogate by its own trained cards, as `flexnas-bench surrogate evaluate` shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flexnas_bench.card import ModelCard
+from flexnas_bench.processes import Progress
+from flexnas_bench.surrogate.judging import Interval, judge, noise_ceiling, noise_samples
+from flexnas_bench.surrogate.model import Surrogate
+from flexnas_bench.surrogate.validation import MODELS, HeldOut, cross_validate, learning_curve, leave_strata_out
+
+Judgement = Mapping[str, Interval]
+ALL, STRONGEST, CEILING = "all cards", "strongest", "noise ceiling"
+#: Sizes of samples of the learning curve.
+SIZES = (75, 150, 300)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of how well scores are predicted.
+
+    Attributes:
+        surrogate: fitted to all cards.
+        folds: of the surrogate, the rows of each cross-validation.
+        strongest: which trained cards are of the greatest depth and hidden size, `(n,)`.
+        noise: standard deviation of the score of a repeated training, read from cards trained several times; NaN
+            where none was.
+        judged: figures in cross-validation, by group (all cards, strongest), then by model, and the noise ceiling.
+        regions: figures of the surrogate in cross-validation, by depth and hidden size.
+        left_out: figures of the surrogate for strata that it was not fitted to, by what was left out.
+        curve: its figures for the other cards, by the number of trained ones; the interval is over draws.
+    """
+
+    surrogate: Surrogate
+    folds: Sequence[HeldOut]
+    strongest: NDArray[np.bool_]
+    noise: Interval
+    judged: Mapping[str, Mapping[str, Judgement]]
+    regions: Mapping[str, Judgement]
+    left_out: Mapping[str, Judgement]
+    curve: Mapping[int, Judgement]
+
+
+def evaluate(
+    surrogate: Surrogate,
+    *,
+    repeats: int = 3,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judges a surrogate by ten folds, by strata left out, and by smaller samples.
+
+    Args:
+        surrogate: fitted to all of its trained cards.
+        repeats: how many times ten folds are dealt.
+        jobs: processes; none beside this one if not given.
+        progress: told how many fits of each part are done.
+    """
+
+    def told(part: str) -> Progress | None:
+        return None if progress is None else lambda _, done, total: progress(part, done, total)
+
+    trained = surrogate.trained
+    held = {
+        name: cross_validate(trained, model, repeats=repeats, jobs=jobs, progress=told(f"ten folds, {name}"))
+        for name, model in MODELS.items()
+    }
+    regions = [_region(t.card) for t in trained]
+    strongest = np.array([region == max(regions) for region in regions])
+    everything = np.ones(len(trained), dtype=bool)
+    noise = noise_samples(trained)
+    judged: dict[str, dict[str, Judgement]] = {}
+    for group, cards in ((ALL, everything), (STRONGEST, strongest)):
+        judged[group] = {name: judge(_of(rows, cards)) for name, rows in held.items()}
+        if len(noise):
+            some = [t for t, inside in zip(trained, cards, strict=True) if inside]
+            judged[group][CEILING] = noise_ceiling(surrogate, some, noise)
+    names = [f"l={depth}, h={hidden}" for depth, hidden in regions]
+    left_out = leave_strata_out(trained, jobs=jobs, progress=told("strata left out"))
+    sizes = [size for size in SIZES if size < len(trained)]
+    curve = learning_curve(trained, sizes, jobs=jobs, progress=told("learning curve"))
+    return Evaluation(
+        surrogate=surrogate,
+        folds=held["surrogate"],
+        strongest=strongest,
+        noise=Interval(*np.quantile(noise, [0.5, 0.05, 0.95]).tolist()) if len(noise) else Interval(*[np.nan] * 3),
+        judged=judged,
+        regions={
+            name: judge(_of(held["surrogate"], np.array([other == name for other in names])))
+            for name in sorted(set(names))
+        },
+        left_out={name: judge([rows]) for name, rows in left_out.items()},
+        curve={size: _over_draws(rows) for size, rows in curve.items()},
+    )
+
+
+def _region(card: ModelCard) -> tuple[int, int]:
+    """Depth and widest hidden size."""
+    return card.num_layers, max(layer.hidden for layer in card.layers)
+
+
+def _of(repeats: Sequence[HeldOut], cards: NDArray[np.bool_]) -> list[HeldOut]:
+    return [rows.where(cards[rows.cards]) for rows in repeats]
+
+
+def _over_draws(draws: Sequence[HeldOut]) -> Judgement:
+    """Means over draws of the learning curve, with the lowest and the highest."""
+    found = [{name: figure.value for name, figure in judge([rows], resamples=0).items()} for rows in draws]
+    return {
+        name: Interval(float(np.mean(values)), min(values), max(values))
+        for name in found[0]
+        for values in [[each[name] for each in found]]
+    }
