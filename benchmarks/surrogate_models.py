@@ -4,9 +4,9 @@
 
 Candidates, simplest first, all on the vectors `stretched` of the pool's cards (task glue8, published scores), with the
 same treatment of failed trainings (they are left out, and what they cost on average is taken off by depth): the process
-that is shipped; a random forest of 200 trees; the mean of both; an ensemble of eight natural-parameter networks. Printed
-is ten-fold cross-validation, and then the choice by nested cross-validation: in each of ten outer folds the simplest
-candidate whose Kendall tau in five inner folds is within one standard error of the best, judged on the outer fold.
+that is shipped; a random forest of 200 trees; the mean of both; eight natural-parameter networks. Printed is ten-fold
+cross-validation, and then the choice by nested cross-validation: in each of ten outer folds the simplest candidate
+whose Kendall tau in five inner folds is within one standard error of the best, judged on the outer fold.
 """
 
 import argparse
@@ -135,14 +135,13 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
     order = np.random.default_rng(0).permutation(len(trained))
     tasks = [(trained, order[fold::OUTER]) for fold in range(OUTER)]
-    done = {}
+    done: dict[int, tuple[str, dict[str, float], Array, Array]] = {}
     with finished_tasks(nested, tasks, jobs) as finished:
         for some in finished:
             done |= dict(some)
     print(f"\nchosen in {OUTER} outer folds: {dict(Counter(done[i][0] for i in range(OUTER)))}")
-    print(
-        "mean tau in inner folds:", {n: round(float(np.mean([d[1][n] for d in done.values()])), 3) for n in CANDIDATES}
-    )
+    for name in CANDIDATES:
+        print(f"mean tau of {name} in inner folds: {np.mean([one[1][name] for one in done.values()]):.3f}")
     mean, readings = (np.concatenate([done[i][part] for i in range(OUTER)]) for part in (2, 3))
     print(f"the chosen ones on outer folds: Kendall tau {kendall(mean, readings):.3f}")
 
