@@ -62,6 +62,10 @@ class CrossFitted:
         """Seconds of a training of each card."""
         return np.concatenate([self._models[card].cost_seconds([card]) for card in cards])
 
+    def lacking(self, card: ModelCard) -> list[str]:
+        """Nothing: all of them are trained."""
+        return []
+
     def expected(self, card: ModelCard) -> float:
         """The prediction."""
         return float(self.predict([card]).mean[0])

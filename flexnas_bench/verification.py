@@ -37,6 +37,8 @@ from flexnas_bench.searching.runs import CARDS, CARDS_FILE, RUNS, make_rows
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import CHECKSUMS, read_checksums, read_parquet, read_toml
 from flexnas_bench.store import KEY, Store
+from flexnas_bench.surrogate import table as predictions
+from flexnas_bench.surrogate.fitted import FITTED_FILE, FittedModel, read_fitted
 
 Rows = list[dict[str, Any]]
 #: What is imported from published figures.
@@ -48,7 +50,11 @@ IMPORTED: dict[str, pa.Schema] = {
     **{table_path(name): figure.schema for name, figure in FIGURES.items()},
 }
 #: Those, and what is computed from cards alone.
-SCHEMAS = IMPORTED | {matched.SHIPPED: matched.SCHEMA} | {learned_path(name): VECTORS for name in LEARNED}
+SCHEMAS = (
+    IMPORTED
+    | {matched.SHIPPED: matched.SCHEMA, predictions.SHIPPED: predictions.SCHEMA}
+    | {learned_path(name): VECTORS for name in LEARNED}
+)
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,10 @@ def verify_tables(folder: Path) -> Iterator[Check]:
     yield _check("cards of searches", _all(found), lambda: _found(searches, found))
     vectors = {name: tables[learned_path(name)] for name in LEARNED}
     yield _check("vectors", _all(vectors), lambda: _vectors(vectors, cards))
+    models: list[FittedModel] = []
+    yield _check("surrogates", models, lambda: _models(folder, models))
+    predicted = tables[predictions.SHIPPED]
+    yield _check("predictions", predicted, lambda: _predictions(predicted, cards, models))
     problems = tables[matched.SHIPPED]
     yield _check("matched edges", problems, lambda: _problems(problems))
     yield _check("cards", cards, lambda: _cards(cards))
@@ -183,6 +193,28 @@ def _vectors(vectors: dict[str, Rows], cards: Rows) -> Iterator[str]:
             yield f"{name}: vectors of several lengths"
         if not all(math.isfinite(x) for row in rows for x in row["vector"]):
             yield f"{name}: a vector that is not finite"
+
+
+def _models(folder: Path, models: list[FittedModel]) -> Iterator[str]:
+    """Reads the hyperparameters of surrogates into `models`."""
+    models += read_fitted(read_toml(folder / FITTED_FILE), FITTED_FILE).values()
+    yield from ()
+
+
+def _predictions(rows: Rows, cards: Rows, models: list[FittedModel]) -> Iterator[str]:
+    """Finite numbers for every card of G1, in order, under every model."""
+    order = {card["g1_index"]: card["hash"] for card in cards if card["g1_index"] is not None}
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        found.setdefault((row["task"], row["protocol"]), []).append(row["hash"])
+        numbers = [row[name] for name in ("mean", "epistemic_std", "aleatoric_std")]
+        if not all(map(math.isfinite, numbers)) or min(numbers[1:]) < 0:
+            yield f"card {row['hash'][:12]}, {row['task']}: {numbers} is no prediction"
+    if found.keys() != {(model.task, model.protocol) for model in models}:
+        yield "the models are those of other tasks"
+    for task, hashes in found.items():
+        if hashes != [order[i] for i in range(len(order))]:
+            yield f"{task[0]}: not the cards of g1 in order"
 
 
 def _problems(rows: Rows) -> Iterator[str]:

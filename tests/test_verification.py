@@ -8,6 +8,8 @@ import pytest
 
 from flexnas_bench import ModelCard, RunMismatchError, Store, Training, storage, verification
 from flexnas_bench.searching.runs import make_rows
+from flexnas_bench.surrogate.fitted import FITTED_FILE, fitted_text, read_fitted
+from flexnas_bench.surrogate.table import SHIPPED
 from flexnas_bench.verification import SCHEMAS, verify_store, verify_tables
 
 TINY = ModelCard.named("bert-tiny")
@@ -27,6 +29,11 @@ def smaller(tmp_path_factory):
     cards = storage.read_parquet(folder / "runs/pool_cards.parquet").to_pylist()
     write(folder, "runs/pool.parquet", rows)
     write(folder, "runs/pool_cards.parquet", [card for card in cards if card["card_hash"] in found])
+    predicted = storage.read_parquet(folder / SHIPPED).to_pylist()
+    write(folder, SHIPPED, [row for row in predicted if row["task"] == "glue8"])
+    models = read_fitted(storage.read_toml(folder / FITTED_FILE), FITTED_FILE)
+    kept = {digest: model for digest, model in models.items() if model.task == "glue8"}
+    (folder / FITTED_FILE).write_text(fitted_text(kept))
     left = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     listed = storage.read_checksums(folder).keys() & set(left)
     (folder / storage.CHECKSUMS).unlink()
@@ -193,6 +200,26 @@ def test_vectors_of_other_cards_or_lengths(folder):
         "t2v-g1-d16: vectors of several lengths",
         "t2v-g1-d16: a vector that is not finite",
     )
+
+
+def test_predictions_that_are_none(folder):
+    def spoil(rows):
+        rows[0]["hash"], rows[1]["hash"] = rows[1]["hash"], rows[0]["hash"]
+        rows[2]["mean"] = math.nan
+        rows[3]["epistemic_std"] = -1.0
+        rows.append(rows[0] | {"task": "rte"})
+
+    edit(folder, SHIPPED, spoil)
+    found = problems(verify_tables(folder))["predictions"]
+    assert [problem for problem in found if "is no prediction" in problem] == list(found[:2])
+    assert found[2:] == (
+        "the models are those of other tasks",
+        "glue8: not the cards of g1 in order",
+        "rte: not the cards of g1 in order",
+    )
+    (folder / FITTED_FILE).write_text("[x]\na = 1")
+    storage.write_checksums(folder, [FITTED_FILE])
+    assert "no hyperparameters" in problems(verify_tables(folder))["surrogates"][0]
 
 
 def test_problems_answered_twice_or_not_at_all(folder):

@@ -86,7 +86,7 @@ def describe(result: Result) -> str:
     """A score with its spread, origin and protocol, on one line."""
     trainings = f"mean of {result.n} trainings, sd {result.std:.2f}" if result.n > 1 else "1 training"
     if result.origin == PREDICTED:
-        trainings = f"of no training, sd of one {result.std:.2f}"
+        trainings = f"of no training, sd of one {result.std:.2f}" + ("" if result.in_support else ", out of support")
     start = "" if result.init == SCRATCH else f", init {result.init}"
     return f"{result.task} {result.value:.2f} ({result.metric}, {trainings}), {result.origin}, {result.protocol}{start}"
 

@@ -14,12 +14,13 @@ from rich.table import Table
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.cli.output import Json, StoreOption, print_json, progress_bar, progress_bars, say
+from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.loading import load_benchmark
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import check_target, read_toml, renew_checksum, write_bytes, write_parquet
-from flexnas_bench.surrogate import CurveSurrogate, Surrogate
+from flexnas_bench.surrogate import CurveSurrogate, Surrogate, Trained
 from flexnas_bench.surrogate.fitted import FITTED_FILE, FittedModel, fitted_text, read_fitted
 from flexnas_bench.surrogate.model import FEWEST
 from flexnas_bench.surrogate.table import prediction_table
@@ -50,9 +51,12 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge predictions by trained cards that they were not fitted to."""
-    from flexnas_bench.surrogate.evaluation import evaluate as judge_all  # scikit-learn, which others do without
+    from flexnas_bench.figures.calibration import draw_calibration  # matplotlib and scikit-learn, which others
+    from flexnas_bench.figures.saving import picture_type  # do without
+    from flexnas_bench.surrogate.evaluation import evaluate as judge_all
 
     if figure is not None:
+        picture_type(figure)
         check_target(figure)
     bench = load_benchmark(store=store)
     surrogate = bench.surrogate(task, protocol)
@@ -63,10 +67,8 @@ def evaluate(
     if not isinstance(surrogate, Surrogate):
         raise OptionError(f"{task} under {protocol} has a model of somebody's own, which cannot be fitted again")
     with progress_bars() as tell:
-        found = judge_all(surrogate, repeats=repeats, jobs=jobs, progress=tell)
+        found = judge_all(surrogate, repeats=repeats, jobs=jobs if jobs > 1 else None, progress=tell)
     if figure is not None:
-        from flexnas_bench.figures.calibration import draw_calibration
-
         draw_calibration(
             found,
             figure,
@@ -124,35 +126,35 @@ def fit(
         raise OptionError("--out: name a folder, or a store with --store")
     folder = out if out is not None else Path(f"{store}") / Path(FITTED_FILE).parent
     cards = None if space is None else load_space(space)
-    target = None if cards is None else folder / f"{cards.name}.parquet"
-    for path in (folder / Path(FITTED_FILE).name, target):
-        if path is not None:
-            check_target(path)
-    bench = load_benchmark(store=store)
-    models = _fit(bench, protocol, None if tasks is None else [task.strip() for task in tasks.split(",")])
-    _write_models(folder / Path(FITTED_FILE).name, protocol, models)
-    if cards is not None and target is not None:
-        table = prediction_table(cards, [(task, protocol, model) for task, model in models.items()])
+    if cards is not None and cards.size > MATRIX_LIMIT:
+        raise OptionError(f"--space: {cards.size:,} cards are too many for a table; at most {MATRIX_LIMIT:,}")
+    trained = _trained(load_benchmark(store=store), protocol, tasks)
+    path = folder / Path(FITTED_FILE).name
+    check_target(path)
+    models = {}
+    with progress_bar("models", len(trained)) as tell:
+        for task, found in trained.items():
+            models[task] = Surrogate(found)
+            if tell:
+                tell(len(models))
+    rows = [(task, protocol, model) for task, model in models.items()]
+    table = None if cards is None else prediction_table(cards, rows)
+    _write_models(path, protocol, models)
+    if cards is not None and table is not None:
+        target = folder / f"{cards.name}.parquet"
         write_parquet(target, table)
         renew_checksum(target)
         say(f"{target}: {table.num_rows:,} predictions")
 
 
-def _fit(bench: Benchmark, protocol: str, tasks: list[str] | None) -> dict[str, Surrogate]:
-    """Models by task, of all tasks that have enough scores if none are named."""
-    models: dict[str, Surrogate] = {}
-    with progress_bar("models", len(bench.tasks if tasks is None else tasks)) as tell:
-        for done, task in enumerate(bench.tasks if tasks is None else tasks):
-            try:
-                models[task] = Surrogate(bench.trained(task, protocol))
-            except NotMeasuredError:
-                if tasks is not None:
-                    raise
-            if tell:
-                tell(done + 1)
-    if not models:
+def _trained(bench: Benchmark, protocol: str, tasks: str | None) -> dict[str, list[Trained]]:
+    """Trained cards by task, of all tasks that have enough if none are named."""
+    names = bench.tasks if tasks is None else [task.strip() for task in tasks.split(",")]
+    trained = {task: bench.trained(task, protocol) for task in names}
+    enough = {task: found for task, found in trained.items() if tasks or len(found) >= FEWEST}
+    if not enough:
         raise NotMeasuredError(f"no task has {FEWEST} scored cards under protocol {protocol}")
-    return models
+    return enough
 
 
 def _write_models(path: Path, protocol: str, models: Mapping[str, Surrogate]) -> None:

@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 #: Mean and standard deviation of the normal prior on the logarithm of the length scale in units of the data's.
 _PRIOR_MEAN, _PRIOR_STD = 1.0, 2.0
 _STEPS = 60
+#: The least noise, and the least share of the process's variance, which keep a matrix invertible where there is none.
+_LEAST, _LEAST_SHARE = 1e-8, 1e-9
 #: Significant digits of hyperparameters that are found: further ones differ from machine to machine, and say nothing.
 _DIGITS = 4
 
@@ -151,9 +153,9 @@ def likeliest(distances: Array, target: Array, regions: NDArray[np.int64]) -> Pr
 
         def loss() -> torch.Tensor:
             search.zero_grad()
-            scaled = apart / logs[0].exp()
-            kernel = logs[1].exp() * (1 + scaled) * torch.exp(-scaled)
-            factor = torch.linalg.cholesky(kernel + torch.diag(logs[2:].exp()[places] + 1e-8))
+            scaled, variance = apart / logs[0].exp(), logs[1].exp()
+            noise = logs[2:].exp()[places] + _LEAST + _LEAST_SHARE * variance
+            factor = torch.linalg.cholesky(variance * (1 + scaled) * torch.exp(-scaled) + torch.diag(noise))
             half = torch.linalg.solve_triangular(factor, y[:, None], upper=False)
             prior = ((logs[0] - _PRIOR_MEAN) / _PRIOR_STD).square() / 2
             value: torch.Tensor = half.square().sum() / 2 + factor.diagonal().log().sum() + prior
@@ -162,5 +164,6 @@ def likeliest(distances: Array, target: Array, regions: NDArray[np.int64]) -> Pr
 
         search.step(loss)  # type: ignore[no-untyped-call]  # likewise
         length, variance, *noises = logs.detach().exp().tolist()
-    rounded = [float(f"{value:.{_DIGITS}g}") for value in (length, variance, *(noise + 1e-8 for noise in noises))]
+    noises = [noise + _LEAST + _LEAST_SHARE * variance for noise in noises]
+    rounded = [float(f"{value:.{_DIGITS}g}") for value in (length, variance, *noises)]
     return ProcessSettings(rounded[0], rounded[1], dict(zip(names.tolist(), rounded[2:], strict=True)))

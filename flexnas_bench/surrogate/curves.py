@@ -100,12 +100,16 @@ class CurveSurrogate:
         share = FINETUNE_HOURS / TRAINING_HOURS
         return (self.base.cost_seconds(cards) * ((1 - share) * self._steps + share)).round(DIGITS)
 
+    def lacking(self, card: ModelCard) -> list[str]:
+        """As the base says."""
+        return self.base.lacking(card)
+
     def expected(self, card: ModelCard) -> float:
         """The prediction: few cards have curves."""
         return float(self.predict([card]).mean[0])
 
 
 def _line(x: Array, y: Array) -> tuple[float, float]:
-    """Theil and Sen's slope and intercept, to six digits."""
-    found = theilslopes(y, x)
+    """Theil and Sen's slope, and the median of what it leaves as intercept, to six digits."""
+    found = theilslopes(y, x, method="joint")
     return round(float(found.slope), DIGITS), round(float(found.intercept), DIGITS)

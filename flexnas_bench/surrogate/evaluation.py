@@ -16,6 +16,8 @@ from flexnas_bench.surrogate.validation import MODELS, HeldOut, cross_validate, 
 
 Judgement = Mapping[str, Interval]
 ALL, STRONGEST, CEILING = "all cards", "strongest", "noise ceiling"
+#: Cards of a group that is judged by itself.
+FEWEST_JUDGED = 10
 #: Sizes of samples of the learning curve.
 SIZES = (75, 150, 300)
 
@@ -30,7 +32,8 @@ class Evaluation:
         strongest: which trained cards are of the greatest depth and hidden size, `(n,)`.
         noise: standard deviation of the score of a repeated training, read from cards trained several times; NaN
             where none was.
-        judged: figures in cross-validation, by group (all cards, strongest), then by model, and the noise ceiling.
+        judged: figures in cross-validation, by group (all cards, strongest), then by model, and the noise ceiling;
+            without groups of fewer than ten cards, as below.
         regions: figures of the surrogate in cross-validation, by depth and hidden size.
         left_out: figures of the surrogate for strata that it was not fitted to, by what was left out.
         curve: its figures for the other cards, by the number of trained ones; the interval is over draws.
@@ -76,6 +79,8 @@ def evaluate(
     noise = noise_samples(trained)
     judged: dict[str, dict[str, Judgement]] = {}
     for group, cards in ((ALL, everything), (STRONGEST, strongest)):
+        if cards.sum() < FEWEST_JUDGED:
+            continue
         judged[group] = {name: judge(_of(rows, cards)) for name, rows in held.items()}
         if len(noise):
             some = [t for t, inside in zip(trained, cards, strict=True) if inside]
@@ -93,8 +98,9 @@ def evaluate(
         regions={
             name: judge(_of(held["surrogate"], np.array([other == name for other in names])))
             for name in sorted(set(names))
+            if names.count(name) >= FEWEST_JUDGED
         },
-        left_out={name: judge([rows]) for name, rows in left_out.items()},
+        left_out={name: judge([rows]) for name, rows in left_out.items() if len(rows.cards) >= FEWEST_JUDGED},
         curve={size: _over_draws(rows) for size, rows in curve.items()},
     )
 

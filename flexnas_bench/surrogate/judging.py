@@ -99,18 +99,21 @@ def figures(rows: HeldOut) -> dict[str, float]:
     return found
 
 
-def judge(repeats: Sequence[HeldOut], resamples: int = RESAMPLES) -> dict[str, Interval]:
+def judge(repeats: Sequence[HeldOut], resamples: int | None = None) -> dict[str, Interval]:
     """The figures of predictions, each the mean over repeats, with 90 % intervals by drawing cards again.
 
     Trainings without a score do not count.
 
     Args:
         repeats: of one cross-validation, or a single one.
-        resamples: how often cards are drawn; without any there are no intervals.
+        resamples: how often cards are drawn, 400 times if not given; with 0 there are no intervals.
     """
     repeats = [rows.where(~np.isnan(rows.readings)) for rows in repeats]
     value = _mean_figures(repeats)
-    samples = [_mean_figures([_drawn(rows, seed) for rows in repeats]) for seed in range(resamples)]
+    samples = [
+        _mean_figures([_drawn(rows, seed) for rows in repeats])
+        for seed in range(RESAMPLES if resamples is None else resamples)
+    ]
     return {name: _interval(middle, [sample[name] for sample in samples]) for name, middle in value.items()}
 
 

@@ -188,6 +188,10 @@ class Surrogate:
         """
         return self._expected[card] if card in self._expected else float(self.predict([card]).mean[0])
 
+    def lacking(self, card: ModelCard) -> list[str]:
+        """What a card has that no trained card has, in words; nothing of a card in support."""
+        return self.support.lacking(card)
+
     def held_out(self, card: ModelCard) -> float:
         """The mean that is predicted of a card without its own readings; raises `NotInSpaceError`."""
         return self._held_out[card] if card in self._held_out else float(self.predict([card]).mean[0])

@@ -75,6 +75,10 @@ class Predictor(Protocol):
         """Seconds of a training of each card, NaN where that is not known; raises `NotInSpaceError`."""
         ...
 
+    def lacking(self, card: ModelCard) -> list[str]:
+        """What a card has that no trained card has, in words; nothing of a card in support."""
+        ...
+
     def expected(self, card: ModelCard) -> float:
         """What another training of a card would score on average, best guess."""
         ...
