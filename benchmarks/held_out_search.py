@@ -63,8 +63,9 @@ class CrossFitted:
         return np.concatenate([self._models[card].cost_seconds([card]) for card in cards])
 
     def lacking(self, card: ModelCard) -> list[str]:
-        """Nothing: all of them are trained."""
-        return []
+        """As the model of the card says."""
+        found: list[str] = self._models[card].lacking(card)
+        return found
 
     def expected(self, card: ModelCard) -> float:
         """The prediction."""

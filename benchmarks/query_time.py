@@ -23,10 +23,12 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 from nats_bench import ArchResults, ResultsCount, create, pickle_save
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from sklearn.model_selection import ParameterGrid
 from timing import REPEATS, median_seconds
 
-from flexnas_bench import Benchmark, DesignSpace, ModelCard, load_benchmark, load_space
+from flexnas_bench import Benchmark, DesignSpace, ModelCard, Surrogate, load_benchmark, load_embedding, load_space
 
 MILLION = 1_000_000
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -154,6 +156,25 @@ def spaces() -> list[tuple[str, float, str, float]]:
     ]
 
 
+def predictions() -> list[tuple[str, float, str, float]]:
+    """A row of the table about predictions, beside scikit-learn's process of the same kernel, noise and points."""
+    trained = load_benchmark().trained()
+    model, known = Surrogate(trained), [t for t in trained if t.scores]
+    settings = model.fitted.scores
+    assert settings is not None  # noqa: S101 - a fitted surrogate has them
+    cards = load_space("g3").sample(20_000, seed=1)
+    embedding = load_embedding("stretched", "g3")
+    x, new = (embedding.vectors([*some]).astype(float) for some in ([t.card for t in known], cards))
+    noise = [settings.noises[t.card.num_layers] for t in known]
+    kernel = ConstantKernel(settings.variance) * Matern(settings.length * np.sqrt(x.var(axis=0).sum()), nu=1.5)
+    peer = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None, normalize_y=True)
+    peer.fit(x, [t.fine for t in known])
+    np.testing.assert_allclose(model.distribution(cards[:50]).mean, peer.predict(new[:50]), atol=1e-4)
+    ours = median_seconds(lambda: model.predict(cards), len(cards))
+    theirs = median_seconds(lambda: peer.predict(new, return_std=True), len(cards))
+    return [("a prediction, of 20,000 cards of G3", ours, "scikit-learn's process, vectors given", theirs)]
+
+
 def parameter_grid(space: DesignSpace) -> ParameterGrid:
     """The deepest cards of a space as a grid of named choices a layer: what one would reach for otherwise."""
     choices, depth = space.choices, max(space.choices.layers)
@@ -174,7 +195,7 @@ def main() -> None:
     """Prints the table."""
     warnings.simplefilter("ignore", UserWarning)  # networkx tells of other hashes in older releases
     with tempfile.TemporaryDirectory() as folder:
-        rows = queries(write_nats_sample(Path(folder))) + spaces()
+        rows = queries(write_nats_sample(Path(folder))) + spaces() + predictions()
     print("| what | flexnas-bench | peer | peer takes | peer / flexnas-bench |")
     print("|---|---:|---|---:|---:|")
     for what, ours, name, theirs in rows:

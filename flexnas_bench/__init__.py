@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from flexnas_bench.space.base import DesignSpace as DesignSpace
     from flexnas_bench.space.loading import load_space as load_space
     from flexnas_bench.store import Store as Store
+    from flexnas_bench.surrogate.model import Surrogate as Surrogate
+    from flexnas_bench.surrogate.predictor import Prediction as Prediction
+    from flexnas_bench.surrogate.predictor import Predictor as Predictor
 
 _NAMES = {
     "answers": ("Result",),
@@ -92,6 +95,8 @@ _NAMES = {
     "space.base": ("DesignSpace",),
     "space.loading": ("load_space",),
     "store": ("Store",),
+    "surrogate.model": ("Surrogate",),
+    "surrogate.predictor": ("Prediction", "Predictor"),
 }
 _HOME = {name: f"flexnas_bench.{module}" for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)

@@ -199,10 +199,16 @@ def test_the_self_attention_models_of_2021_on_the_command_line(published, tmp_pa
         assert summary["best_result"]["origin"] == "published"
         assert summary["best_result"]["value"] <= best["sst2"]
     assert "boshnas - random" in flexnas("compare", "boshnas", "random", "--store", "store")
+    flexnas("surrogate", "fit", "--store", "store", "--protocol", "sa-2021", "--task", "sst2")
+    known = {ModelCard.from_json(text) for text in frame["model_card"]}
+    new = next(card for card in DesignSpace.from_toml("sa.toml").sample(99) if card not in known)
+    answer = json.loads(flexnas("query", new.to_json(), *asked, "--kind", "auto", "--json"))
+    assert (answer["origin"], answer["in_support"]) == ("predicted", True)
+    assert 70 < answer["value"] < 95
     flexnas("embed", "--space", "store/sa-2021-qnli.jsonl", "--distance", "alignment", "--out", "vectors.parquet")
     assert len(pd.read_parquet("vectors.parquet")) == 660
     assert run_app([*map(str, own[:3]), "--space", "g1", "--out", "other"]) == 2
     assert "sst2_qnli_818.csv, line" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
     space = DesignSpace.from_toml("sa.toml")
-    assert all(ModelCard.from_json(text) in space for text in frame["model_card"])
+    assert all(card in space for card in known)

@@ -32,6 +32,8 @@ from flexnas_bench.surrogate.trained import Trained, repeats
 Array = NDArray[np.float64]
 #: Cards with a score that a model needs.
 FEWEST = 50
+#: Share of the trained cards that G3 has where predictions are for its cards; the others do not count then.
+MOST = 0.9
 #: Pairs of trainings of one card that it takes to read the noise of a training from them.
 FEWEST_REPEATS = 5
 #: Digits of a prediction after the point; further ones depend on how many cores add up the sums.
@@ -94,8 +96,8 @@ class Surrogate:
         fitted: hyperparameters by `facts`; where there are none they are found, which takes seconds.
 
     Attributes:
-        space: the design space of all cards that it can describe: G3 where enough trained cards are of it, otherwise
-            all combinations of their values.
+        space: the design space of all cards that it can describe: G3 where nine in ten trained cards are of it,
+            otherwise all combinations of the values of trained cards.
         trained: the trained cards that count, those of `space`.
         noise: standard deviation of the score of a training that does not fail, by depth (see `training_noises`).
         failures: how often trainings fail, by depth.
@@ -274,11 +276,11 @@ def training_noises(
 
 def describing(cards: Sequence[ModelCard]) -> DesignSpace:
     """The space whose cards a surrogate of these trained ones can describe."""
-    paper = load_space(SURROGATE_SPACE)
-    if sum(card in paper for card in cards) >= FEWEST:
-        return paper
     if len(cards) < FEWEST:
         raise NotMeasuredError(f"predictions need {FEWEST} scored cards; there are {len(cards)}")
+    paper = load_space(SURROGATE_SPACE)
+    if sum(card in paper for card in cards) >= max(MOST * len(cards), FEWEST):
+        return paper
     try:
         return GridSpace("of the trained cards' values", Choices.of(cards))
     except InvalidSpaceError as error:
