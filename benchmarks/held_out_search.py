@@ -29,7 +29,7 @@ from flexnas_bench.surrogate import Prediction, Surrogate
 
 ROOT = Path(__file__).parents[1]
 FOLDS, BUDGET, RESAMPLES = 10, 100, 2_000
-NOISY = {"held-out": False, "held-out, noisy": True}
+NOISY = {"held-out, noisy": True, "held-out": False}
 OTHERS = ("g1", "g1-noisy", "g2", "g2-noisy")
 
 
@@ -120,12 +120,14 @@ def main() -> None:
     """Runs and prints."""
     parser = argparse.ArgumentParser(description="Ranks of methods on held-out predictions")
     parser.add_argument("--jobs", type=int, default=2)
-    tasks = [(problem, method, seed) for problem in NOISY for method in METHODS for seed in range(SEEDS)]
-    with finished_tasks(run, tasks, parser.parse_args().jobs) as finished:
+    parser.add_argument("--problems", nargs="+", choices=NOISY, default=list(NOISY))
+    arguments = parser.parse_args()
+    tasks = [(problem, method, seed) for problem in arguments.problems for method in METHODS for seed in range(SEEDS)]
+    with finished_tasks(run, tasks, arguments.jobs) as finished:
         for _ in finished:
             pass
     shipped = {name: Comparison.read([ROOT / "data" / "runs" / f"{name}.parquet"]) for name in ("pool", *OTHERS)}
-    found = {"pool": mean_ranks(shipped["pool"].judged)} | {problem: mean_ranks(read(problem)) for problem in NOISY}
+    found = {"pool": mean_ranks(shipped["pool"].judged)} | {name: mean_ranks(read(name)) for name in arguments.problems}
     found |= {name: mean_ranks(shipped[name].judged) for name in OTHERS}
     halves = found["pool"][:, ::2], found["pool"][:, 1::2]
     print("\n| method | " + " | ".join(found) + " |\n|---|" + "---:|" * len(found))

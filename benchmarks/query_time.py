@@ -165,7 +165,7 @@ def predictions() -> list[tuple[str, float, str, float]]:
     cards = load_space("g3").sample(20_000, seed=1)
     embedding = load_embedding("stretched", "g3")
     x, new = (embedding.vectors([*some]).astype(float) for some in ([t.card for t in known], cards))
-    noise = [settings.noises[t.card.num_layers] for t in known]
+    noise = np.array([settings.noises[t.card.num_layers] for t in known])
     kernel = ConstantKernel(settings.variance) * Matern(settings.length * np.sqrt(x.var(axis=0).sum()), nu=1.5)
     peer = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None, normalize_y=True)
     peer.fit(x, [t.fine for t in known])

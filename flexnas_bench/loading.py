@@ -10,7 +10,7 @@ from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.errors import OptionError, shown
 from flexnas_bench.protocols import PROTOCOLS, SOURCES, expand_protocols
 from flexnas_bench.records import mean_rows
-from flexnas_bench.results import ARCHITECTURES, RESULTS, RUNS_TRAINED
+from flexnas_bench.results import ARCHITECTURES, FITTED_FILE, RESULTS, RUNS_TRAINED
 from flexnas_bench.storage import read_shipped, read_shipped_toml, read_toml
 from flexnas_bench.store import Store
 
@@ -70,13 +70,13 @@ def _shipped_cards() -> dict[str, str]:
 
 @cache
 def _shipped_fitted() -> dict[str, FittedModel]:
-    from flexnas_bench.surrogate.fitted import FITTED_FILE, read_fitted  # scipy, which look-ups do not need
+    from flexnas_bench.surrogate.fitted import read_fitted  # scipy, which look-ups do not need
 
     return read_fitted(read_shipped_toml(FITTED_FILE), FITTED_FILE)
 
 
 def _own_fitted(store: Store) -> dict[str, FittedModel]:
-    from flexnas_bench.surrogate.fitted import FITTED_FILE, read_fitted  # likewise
+    from flexnas_bench.surrogate.fitted import read_fitted  # likewise
 
     path = store.folder / FITTED_FILE
     return read_fitted(read_toml(path), str(path)) if path.exists() else {}

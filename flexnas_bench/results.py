@@ -61,6 +61,19 @@ RESULTS = table_schema(run_id="text", hash="text", protocol="text", init="text",
 #: Both in one row, with the card: how a store keeps them, so that an append is one file.
 SCORES = table_schema(card="text", **TRAINING_COLUMNS, **_SCORE_COLUMNS)
 POOL = table_schema(hash="text", card="text")
+#: Predicted scores, a row a card, task and protocol (see `surrogate.table`); all of G1 are shipped in this file.
+PREDICTIONS = table_schema(
+    hash="text",
+    task="text",
+    protocol="text",
+    mean="real",
+    epistemic_std="real",
+    aleatoric_std="real",
+    in_support="flag",
+)
+PREDICTED_G1 = "surrogate/g1.parquet"
+#: Hyperparameters of surrogates, in the shipped data and in a store (see `surrogate.fitted`).
+FITTED_FILE = "surrogate/models.toml"
 
 
 def training_cost_seconds(pretrain_seconds: float | None, finetune_seconds: float | None, init: str = SCRATCH) -> float:

@@ -24,11 +24,14 @@ from flexnas_bench.records import Training
 from flexnas_bench.results import (
     ARCHITECTURES,
     DEFAULT_PROTOCOL,
+    FITTED_FILE,
     GLUE8,
     GLUE_METRICS,
     ORIGINS,
     POOL,
     PREDICTED,
+    PREDICTED_G1,
+    PREDICTIONS,
     RESULTS,
     RUNS_TRAINED,
     SCRATCH,
@@ -37,8 +40,6 @@ from flexnas_bench.searching.runs import CARDS, CARDS_FILE, RUNS, make_rows
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import CHECKSUMS, read_checksums, read_parquet, read_toml
 from flexnas_bench.store import KEY, Store
-from flexnas_bench.surrogate import table as predictions
-from flexnas_bench.surrogate.fitted import FITTED_FILE, FittedModel, read_fitted
 
 Rows = list[dict[str, Any]]
 #: What is imported from published figures.
@@ -52,7 +53,7 @@ IMPORTED: dict[str, pa.Schema] = {
 #: Those, and what is computed from cards alone.
 SCHEMAS = (
     IMPORTED
-    | {matched.SHIPPED: matched.SCHEMA, predictions.SHIPPED: predictions.SCHEMA}
+    | {matched.SHIPPED: matched.SCHEMA, PREDICTED_G1: PREDICTIONS}
     | {learned_path(name): VECTORS for name in LEARNED}
 )
 
@@ -95,9 +96,9 @@ def verify_tables(folder: Path) -> Iterator[Check]:
     yield _check("cards of searches", _all(found), lambda: _found(searches, found))
     vectors = {name: tables[learned_path(name)] for name in LEARNED}
     yield _check("vectors", _all(vectors), lambda: _vectors(vectors, cards))
-    models: list[FittedModel] = []
+    models: list[tuple[str, str]] = []
     yield _check("surrogates", models, lambda: _models(folder, models))
-    predicted = tables[predictions.SHIPPED]
+    predicted = tables[PREDICTED_G1]
     yield _check("predictions", predicted, lambda: _predictions(predicted, cards, models))
     problems = tables[matched.SHIPPED]
     yield _check("matched edges", problems, lambda: _problems(problems))
@@ -195,13 +196,16 @@ def _vectors(vectors: dict[str, Rows], cards: Rows) -> Iterator[str]:
             yield f"{name}: a vector that is not finite"
 
 
-def _models(folder: Path, models: list[FittedModel]) -> Iterator[str]:
-    """Reads the hyperparameters of surrogates into `models`."""
-    models += read_fitted(read_toml(folder / FITTED_FILE), FITTED_FILE).values()
+def _models(folder: Path, models: list[tuple[str, str]]) -> Iterator[str]:
+    """Reads hyperparameters of surrogates; `models` has task and protocol of each."""
+    from flexnas_bench.surrogate.fitted import read_fitted  # scipy, which other commands begin without
+
+    found = read_fitted(read_toml(folder / FITTED_FILE), FITTED_FILE)
+    models += [(model.task, model.protocol) for model in found.values()]
     yield from ()
 
 
-def _predictions(rows: Rows, cards: Rows, models: list[FittedModel]) -> Iterator[str]:
+def _predictions(rows: Rows, cards: Rows, models: list[tuple[str, str]]) -> Iterator[str]:
     """Finite numbers for every card of G1, in order, under every model."""
     order = {card["g1_index"]: card["hash"] for card in cards if card["g1_index"] is not None}
     found: dict[tuple[str, str], list[str]] = {}
@@ -210,7 +214,7 @@ def _predictions(rows: Rows, cards: Rows, models: list[FittedModel]) -> Iterator
         numbers = [row[name] for name in ("mean", "epistemic_std", "aleatoric_std")]
         if not all(map(math.isfinite, numbers)) or min(numbers[1:]) < 0:
             yield f"card {row['hash'][:12]}, {row['task']}: {numbers} is no prediction"
-    if found.keys() != {(model.task, model.protocol) for model in models}:
+    if found.keys() != set(models):
         yield "the models are those of other tasks"
     for task, hashes in found.items():
         if hashes != [order[i] for i in range(len(order))]:

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from flexnas_bench import ModelCard, RunMismatchError, Store, Training, storage, verification
+from flexnas_bench.results import FITTED_FILE, PREDICTED_G1
 from flexnas_bench.searching.runs import make_rows
-from flexnas_bench.surrogate.fitted import FITTED_FILE, fitted_text, read_fitted
-from flexnas_bench.surrogate.table import SHIPPED
+from flexnas_bench.surrogate.fitted import fitted_text, read_fitted
 from flexnas_bench.verification import SCHEMAS, verify_store, verify_tables
 
 TINY = ModelCard.named("bert-tiny")
@@ -29,8 +29,8 @@ def smaller(tmp_path_factory):
     cards = storage.read_parquet(folder / "runs/pool_cards.parquet").to_pylist()
     write(folder, "runs/pool.parquet", rows)
     write(folder, "runs/pool_cards.parquet", [card for card in cards if card["card_hash"] in found])
-    predicted = storage.read_parquet(folder / SHIPPED).to_pylist()
-    write(folder, SHIPPED, [row for row in predicted if row["task"] == "glue8"])
+    predicted = storage.read_parquet(folder / PREDICTED_G1).to_pylist()
+    write(folder, PREDICTED_G1, [row for row in predicted if row["task"] == "glue8"])
     models = read_fitted(storage.read_toml(folder / FITTED_FILE), FITTED_FILE)
     kept = {digest: model for digest, model in models.items() if model.task == "glue8"}
     (folder / FITTED_FILE).write_text(fitted_text(kept))
@@ -209,7 +209,7 @@ def test_predictions_that_are_none(folder):
         rows[3]["epistemic_std"] = -1.0
         rows.append(rows[0] | {"task": "rte"})
 
-    edit(folder, SHIPPED, spoil)
+    edit(folder, PREDICTED_G1, spoil)
     found = problems(verify_tables(folder))["predictions"]
     assert [problem for problem in found if "is no prediction" in problem] == list(found[:2])
     assert found[2:] == (

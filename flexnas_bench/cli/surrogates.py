@@ -17,15 +17,12 @@ from flexnas_bench.cli.output import Json, StoreOption, print_json, progress_bar
 from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.loading import load_benchmark
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
+from flexnas_bench.results import DEFAULT_PROTOCOL, FITTED_FILE, GLUE8
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import check_target, read_toml, renew_checksum, write_bytes, write_parquet
-from flexnas_bench.surrogate import CurveSurrogate, Surrogate, Trained
-from flexnas_bench.surrogate.fitted import FITTED_FILE, FittedModel, fitted_text, read_fitted
-from flexnas_bench.surrogate.model import FEWEST
-from flexnas_bench.surrogate.table import prediction_table
 
 if TYPE_CHECKING:
+    from flexnas_bench.surrogate import CurveSurrogate, Surrogate, Trained
     from flexnas_bench.surrogate.evaluation import Evaluation, Judgement
     from flexnas_bench.surrogate.judging import Interval
 
@@ -53,6 +50,7 @@ def evaluate(
     """Judge predictions by trained cards that they were not fitted to."""
     from flexnas_bench.figures.calibration import draw_calibration  # matplotlib and scikit-learn, which others
     from flexnas_bench.figures.saving import picture_type  # do without
+    from flexnas_bench.surrogate import CurveSurrogate, Surrogate
     from flexnas_bench.surrogate.evaluation import evaluate as judge_all
 
     if figure is not None:
@@ -122,6 +120,9 @@ def fit(
     ] = None,
 ) -> None:
     """Fit the models of predicted scores to the tables, and to your own store; the store's are used from then on."""
+    from flexnas_bench.surrogate import Surrogate  # scipy, which other commands begin without
+    from flexnas_bench.surrogate.table import prediction_table
+
     if out is None and store is None:
         raise OptionError("--out: name a folder, or a store with --store")
     folder = out if out is not None else Path(f"{store}") / Path(FITTED_FILE).parent
@@ -149,6 +150,8 @@ def fit(
 
 def _trained(bench: Benchmark, protocol: str, tasks: str | None) -> dict[str, list[Trained]]:
     """Trained cards by task, of all tasks that have enough if none are named."""
+    from flexnas_bench.surrogate.model import FEWEST
+
     names = bench.tasks if tasks is None else [task.strip() for task in tasks.split(",")]
     trained = {task: bench.trained(task, protocol) for task in names}
     enough = {task: found for task, found in trained.items() if tasks or len(found) >= FEWEST}
@@ -159,6 +162,8 @@ def _trained(bench: Benchmark, protocol: str, tasks: str | None) -> dict[str, li
 
 def _write_models(path: Path, protocol: str, models: Mapping[str, Surrogate]) -> None:
     """Puts models into a file, in the place of those of the same task and protocol."""
+    from flexnas_bench.surrogate.fitted import FittedModel, fitted_text, read_fitted
+
     there = read_fitted(read_toml(path), str(path)) if path.exists() else {}
     kept = {d: m for d, m in there.items() if m.protocol != protocol or m.task not in models}
     fresh = {model.facts: FittedModel(task, protocol, model.fitted) for task, model in models.items()}

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 from flexnas_bench.errors import TableCorruptError, shown
 from flexnas_bench.predictors.process import ProcessSettings
 
-#: The file that has them, in the shipped data and in a store.
-FITTED_FILE = "surrogate/models.toml"
 _HEADER = """\
 # Hyperparameters of surrogates, by a digest of the trainings that they were fitted to; `flexnas-bench surrogate fit`
 # writes them. Lengths are in units of the deviation of vectors, variances of scores, or of logarithms of costs.

@@ -6,21 +6,10 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from flexnas_bench.results import PREDICTIONS
 from flexnas_bench.space import DesignSpace
-from flexnas_bench.storage import table_schema
 from flexnas_bench.surrogate.model import Surrogate
 
-#: The shipped table: all of G1.
-SHIPPED = "surrogate/g1.parquet"
-SCHEMA = table_schema(
-    hash="text",
-    task="text",
-    protocol="text",
-    mean="real",
-    epistemic_std="real",
-    aleatoric_std="real",
-    in_support="flag",
-)
 #: Digits after the point; the surrogate itself has more.
 DIGITS = 4
 
@@ -39,5 +28,5 @@ def prediction_table(space: DesignSpace, models: Iterable[tuple[str, str, Surrog
         found = surrogate.predict(cards)
         numbers = (column.round(DIGITS) for column in (found.mean, found.epistemic_std, found.aleatoric_std))
         names = ([name] * len(cards) for name in (task, protocol))
-        parts.append(pa.table([hashes, *names, *numbers, found.in_support], schema=SCHEMA))
+        parts.append(pa.table([hashes, *names, *numbers, found.in_support], schema=PREDICTIONS))
     return pa.concat_tables(parts)

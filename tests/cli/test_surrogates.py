@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from flexnas_bench import Store, Training, load_benchmark, load_space
+from flexnas_bench.results import PREDICTIONS
 from flexnas_bench.storage import read_parquet
-from flexnas_bench.surrogate.table import SCHEMA
 
 CARDS = load_space("g1").sample(130, seed=4)
 
@@ -45,7 +45,7 @@ def test_fit_writes_models_that_queries_then_use_and_predictions(flexnas, own, t
     assert flexnas(*arguments, "--space", "homogeneous")[0] == 0
     assert load_benchmark(store=own).query(CARDS[125], "rte", "mine", kind="auto") == before
     assert path.read_text().count("protocol = ") == 2  # sst2 as well, and rte once
-    table = read_parquet(own / "surrogate" / "homogeneous.parquet", SCHEMA).to_pandas()
+    table = read_parquet(own / "surrogate" / "homogeneous.parquet", PREDICTIONS).to_pandas()
     assert table.groupby("task").size().to_dict() == {"rte": 192, "sst2": 192}
     row = table[table["task"] == "rte"].iloc[5]
     assert row["mean"] == pytest.approx(bench.query(row["hash"], "rte", "mine", kind="surrogate").value, abs=1e-3)

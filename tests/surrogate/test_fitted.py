@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 
 from flexnas_bench import ModelCard, Store, TableCorruptError, Training, load_benchmark, load_space
 from flexnas_bench.predictors.process import ProcessSettings
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE_METRICS
+from flexnas_bench.results import DEFAULT_PROTOCOL, FITTED_FILE, GLUE_METRICS, PREDICTED_G1, PREDICTIONS
 from flexnas_bench.storage import read_shipped, read_shipped_toml
 from flexnas_bench.surrogate import Surrogate
-from flexnas_bench.surrogate.fitted import FITTED_FILE, Fitted, FittedModel, fitted_text, read_fitted
-from flexnas_bench.surrogate.table import SCHEMA, SHIPPED
+from flexnas_bench.surrogate.fitted import Fitted, FittedModel, fitted_text, read_fitted
 
 positive = st.floats(1e-9, 1e9)
 processes = st.builds(
@@ -57,7 +56,7 @@ def test_the_models_of_all_tasks_are_shipped_and_used(bench):
 def test_fitting_again_finds_the_shipped_model_and_its_predictions(bench, task):
     again = Surrogate(bench.trained(task))
     assert again.digest == bench.surrogate(task).digest
-    table = read_shipped(SHIPPED, SCHEMA).to_pandas()
+    table = read_shipped(PREDICTED_G1, PREDICTIONS).to_pandas()
     rows = table[table["task"] == task]
     cards = list(load_space("g1"))
     assert rows["hash"].tolist() == [card.hash for card in cards]
