@@ -134,6 +134,7 @@ class Benchmark:
             OptionError: no such task or protocol exists at all.
         """
         protocol = protocol or DEFAULT_PROTOCOL
+        self._check_names(task, protocol)
         if (task, protocol) not in self._surrogates:
             fit = self._fit_curve if "curve" in self.protocols[protocol] else self._fit_surrogate
             self._surrogates[task, protocol] = fit(task, protocol)
@@ -177,7 +178,11 @@ class Benchmark:
         protocol = protocol or DEFAULT_PROTOCOL
         self._check_names(task, protocol)
         other = copy(self)
+        fitted_on_it = [key for key in self._surrogates if key[0] == task and "curve" in self.protocols[key[1]]]
         other._surrogates = self._surrogates | {(task, protocol): model}
+        for key in fitted_on_it:
+            if key != (task, protocol):
+                del other._surrogates[key]
         return other
 
     def trained(self, task: str = GLUE8, protocol: str | None = None) -> list[Trained]:
@@ -186,8 +191,9 @@ class Benchmark:
 
         protocol = protocol or DEFAULT_PROTOCOL
         cards = {digest: self.card(digest) for digest in self._values(task, protocol, SCRATCH)}
+        chosen = {digest: preferred(self._scores[digest], task, protocol, SCRATCH)[0] for digest in cards}
         tasks = [
-            {digest: preferred(self._scores[digest], name, protocol, SCRATCH)[1] for digest in cards}
+            {d: self._scores[d].get(setting._replace(task=name), {}) for d, setting in chosen.items()}
             for name in (task, *MEANS.get(task, ()))
         ]
         return collect(cards, tasks)

@@ -97,7 +97,7 @@ def verify_tables(folder: Path) -> Iterator[Check]:
     vectors = {name: tables[learned_path(name)] for name in LEARNED}
     yield _check("vectors", _all(vectors), lambda: _vectors(vectors, cards))
     models: list[tuple[str, str]] = []
-    yield _check("surrogates", models, lambda: _models(folder, models))
+    yield _check("surrogates", models, lambda: _models(folder / FITTED_FILE, models))
     predicted = tables[PREDICTED_G1]
     yield _check("predictions", predicted, lambda: _predictions(predicted, cards, models))
     problems = tables[matched.SHIPPED]
@@ -130,6 +130,9 @@ def _verify_store(store: Store) -> Iterator[Check]:
     rows = [row for part in parts for row in part]
     yield _check("rows", rows, lambda: _store_rows(rows))
     yield _check("descriptions", READERS, lambda: _descriptions(store))
+    if (path := store.folder / FITTED_FILE).exists():
+        models: list[tuple[str, str]] = []
+        yield _check("surrogates", models, lambda: _models(path, models))
 
 
 def _check(what: str, items: Iterable[Any], find: Callable[[], Iterable[str]]) -> Check:
@@ -196,13 +199,12 @@ def _vectors(vectors: dict[str, Rows], cards: Rows) -> Iterator[str]:
             yield f"{name}: a vector that is not finite"
 
 
-def _models(folder: Path, models: list[tuple[str, str]]) -> Iterator[str]:
+def _models(path: Path, models: list[tuple[str, str]]) -> list[str]:
     """Reads hyperparameters of surrogates; `models` has task and protocol of each."""
     from flexnas_bench.surrogate.fitted import read_fitted  # scipy, which other commands begin without
 
-    found = read_fitted(read_toml(folder / FITTED_FILE), FITTED_FILE)
-    models += [(model.task, model.protocol) for model in found.values()]
-    yield from ()
+    models += [(model.task, model.protocol) for model in read_fitted(read_toml(path), str(path)).values()]
+    return []
 
 
 def _predictions(rows: Rows, cards: Rows, models: list[tuple[str, str]]) -> Iterator[str]:

@@ -43,7 +43,7 @@ def query(
     say(f"card {result.card_hash}")
     if not result.in_support:
         lacking = bench.surrogate(task, protocol).lacking(bench.card(card))
-        say(f"out of support: no trained card has {', '.join(lacking)}")
+        say(f"out of support: trained cards lack {', '.join(lacking)}")
     if not math.isnan(result.cost_seconds):
         how = "predicted, " if result.origin == PREDICTED else ""
         say(f"cost {how}{result.cost_seconds:,.0f} s a training{f', {COST_ASSUMPTION}' if result.cost_assumed else ''}")

@@ -22,7 +22,7 @@ from flexnas_bench.space import load_space
 from flexnas_bench.storage import check_target, read_toml, renew_checksum, write_bytes, write_parquet
 
 if TYPE_CHECKING:
-    from flexnas_bench.surrogate import CurveSurrogate, Surrogate, Trained
+    from flexnas_bench.surrogate import CurveSurrogate, Trained
     from flexnas_bench.surrogate.evaluation import Evaluation, Judgement
     from flexnas_bench.surrogate.judging import Interval
 
@@ -60,10 +60,11 @@ def evaluate(
     surrogate = bench.surrogate(task, protocol)
     facts = {"task": task, "protocol": protocol, "source": surrogate.source, "digest": surrogate.digest}
     if isinstance(surrogate, CurveSurrogate):
+        if figure is not None:
+            raise OptionError(f"--figure: {protocol} is a checkpoint, predicted by a line, and has no calibration")
         _show_curve(surrogate, facts, as_json)
         return
-    if not isinstance(surrogate, Surrogate):
-        raise OptionError(f"{task} under {protocol} has a model of somebody's own, which cannot be fitted again")
+    assert isinstance(surrogate, Surrogate)  # noqa: S101 - the tables know no other
     with progress_bars() as tell:
         found = judge_all(surrogate, repeats=repeats, jobs=jobs if jobs > 1 else None, progress=tell)
     if figure is not None:
@@ -121,6 +122,8 @@ def fit(
 ) -> None:
     """Fit the models of predicted scores to the tables, and to your own store; the store's are used from then on."""
     from flexnas_bench.surrogate import Surrogate  # scipy, which other commands begin without
+    from flexnas_bench.surrogate.fitted import FittedModel, fitted_text, read_fitted
+    from flexnas_bench.surrogate.model import describing
     from flexnas_bench.surrogate.table import prediction_table
 
     if out is None and store is None:
@@ -131,6 +134,10 @@ def fit(
         raise OptionError(f"--space: {cards.size:,} cards are too many for a table; at most {MATRIX_LIMIT:,}")
     trained = _trained(load_benchmark(store=store), protocol, tasks)
     path = folder / Path(FITTED_FILE).name
+    there = read_fitted(read_toml(path), str(path)) if path.exists() else {}
+    for found in trained.values():
+        if cards is not None:
+            describing([t.card for t in found if t.scores]).index(cards[0])
     check_target(path)
     models = {}
     with progress_bar("models", len(trained)) as tell:
@@ -138,9 +145,12 @@ def fit(
             models[task] = Surrogate(found)
             if tell:
                 tell(len(models))
-    rows = [(task, protocol, model) for task, model in models.items()]
-    table = None if cards is None else prediction_table(cards, rows)
-    _write_models(path, protocol, models)
+    table = None if cards is None else prediction_table(cards, [(task, protocol, m) for task, m in models.items()])
+    kept = {digest: m for digest, m in there.items() if m.protocol != protocol or m.task not in models}
+    fresh = {model.facts: FittedModel(task, protocol, model.fitted) for task, model in models.items()}
+    write_bytes(path, fitted_text(kept | fresh).encode())
+    renew_checksum(path)
+    say(f"{path}: {len(fresh)} models fitted ({', '.join(models)})")
     if cards is not None and table is not None:
         target = folder / f"{cards.name}.parquet"
         write_parquet(target, table)
@@ -154,22 +164,10 @@ def _trained(bench: Benchmark, protocol: str, tasks: str | None) -> dict[str, li
 
     names = bench.tasks if tasks is None else [task.strip() for task in tasks.split(",")]
     trained = {task: bench.trained(task, protocol) for task in names}
-    enough = {task: found for task, found in trained.items() if tasks or len(found) >= FEWEST}
+    enough = {task: found for task, found in trained.items() if tasks or sum(bool(t.scores) for t in found) >= FEWEST}
     if not enough:
         raise NotMeasuredError(f"no task has {FEWEST} scored cards under protocol {protocol}")
     return enough
-
-
-def _write_models(path: Path, protocol: str, models: Mapping[str, Surrogate]) -> None:
-    """Puts models into a file, in the place of those of the same task and protocol."""
-    from flexnas_bench.surrogate.fitted import FittedModel, fitted_text, read_fitted
-
-    there = read_fitted(read_toml(path), str(path)) if path.exists() else {}
-    kept = {d: m for d, m in there.items() if m.protocol != protocol or m.task not in models}
-    fresh = {model.facts: FittedModel(task, protocol, model.fitted) for task, model in models.items()}
-    write_bytes(path, fitted_text(kept | fresh).encode())
-    renew_checksum(path)
-    say(f"{path}: {len(fresh)} models fitted ({', '.join(models)})")
 
 
 def _show(found: Evaluation, facts: Mapping[str, str], bench: Benchmark) -> None:

@@ -29,7 +29,8 @@ def draw_calibration(found: Evaluation, path: Path, *, title: str, note: str) ->
     left, right = figure.subplots(1, 2)
     shares = np.linspace(0, 1, 101)
     everything = np.ones_like(found.strongest)
-    first = found.folds[0]
+    folds = [rows.where(~np.isnan(rows.readings)) for rows in found.folds]
+    first = folds[0]
     for name, colour, marker, cards in (
         ("others", _ALL, "o", ~found.strongest),
         ("strongest", _STRONGEST, "^", found.strongest),
@@ -40,7 +41,7 @@ def draw_calibration(found: Evaluation, path: Path, *, title: str, note: str) ->
         ("all cards", _ALL, "-", everything),
         ("strongest", _STRONGEST, "-.", found.strongest),
     ):
-        repeats = [rows.where(cards[rows.cards]) for rows in found.folds]
+        repeats = [rows.where(cards[rows.cards]) for rows in folds]
         inside = [[np.mean(np.abs(rows.quantile - 0.5) <= share / 2) for share in shares] for rows in repeats]
         right.plot(shares, np.mean(inside, axis=0), color=colour, ls=style, lw=2, label=f"{name} ({cards.sum()})")
     ends = [first.mean.min(), first.mean.max()]

@@ -25,8 +25,8 @@ _NORMAL = 1.4826  # times the median absolute deviation makes the standard devia
 def failed(scores: Array, strata: Sequence[Hashable]) -> NDArray[np.bool_]:
     """Which scores `(n,)` are those of failures: NaN, or far below the median of their stratum.
 
-    Far is more than six robust standard deviations, and five points. A stratum of fewer than 20 is
-    judged by the median of all.
+    Far is more than six robust standard deviations, and five points. The deviation of a stratum of fewer than 20 is
+    that of all scores about the medians of their strata.
 
     Args:
         scores: of trainings, NaN where one diverged.
@@ -35,13 +35,13 @@ def failed(scores: Array, strata: Sequence[Hashable]) -> NDArray[np.bool_]:
     below = np.isnan(scores)
     names = {name: i for i, name in enumerate(dict.fromkeys(strata))}
     numbers = np.array([names[name] for name in strata])
-    for number in names.values():
-        inside = numbers == number
-        like = scores[inside & ~below] if (inside & ~below).sum() >= FEWEST else scores[~below]
-        median = np.median(like) if len(like) else np.nan
-        deviation = _NORMAL * np.median(np.abs(like - median)) if len(like) else np.nan
-        with np.errstate(invalid="ignore"):
-            below = below | (inside & (scores < median - max(FAR * deviation, POINTS)))
+    known = {number: scores[(numbers == number) & ~below] for number in names.values()}
+    medians = {number: float(np.median(like)) for number, like in known.items() if len(like)}
+    gaps = {number: np.abs(known[number] - median) for number, median in medians.items()}
+    pooled = np.concatenate(list(gaps.values())) if gaps else np.empty(0)
+    for number, median in medians.items():
+        deviation = _NORMAL * np.median(gaps[number] if len(gaps[number]) >= FEWEST else pooled)
+        below |= (numbers == number) & (scores < median - max(FAR * deviation, POINTS))
     return below
 
 
@@ -70,10 +70,10 @@ class Failures:
             regions: of the trainings, `(n,)`.
             lacking: points that failed ones lack, in any order; NaN where there is no score.
         """
-        known = lacking[~np.isnan(lacking)]
+        known = lacking[~np.isnan(lacking)] if (~np.isnan(lacking)).any() else np.zeros(1)
         names = np.unique(regions).tolist()
         rates = {name: (mask[regions == name].sum() + 0.5) / ((regions == name).sum() + 1) for name in names}
-        if not len(known):
+        if not mask.any():
             return cls(dict.fromkeys(names, 0.0), 0.0, 0.0)
         return cls({n: float(rate) for n, rate in rates.items()}, float(known.mean()), float(known.std()))
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 from sklearn.metrics import r2_score
 
+from flexnas_bench.surrogate.failures import Failures
 from flexnas_bench.surrogate.model import Surrogate
 from flexnas_bench.surrogate.trained import Trained
 from flexnas_bench.surrogate.validation import HeldOut
@@ -21,6 +22,7 @@ CONFIDENCE, RESAMPLES = 0.90, 400
 GRAIN = 0.1
 #: The part of cards that `top` compares.
 TOP = 0.1
+_READINGS = 5  # of each noise of a ceiling
 COVERAGES = (0.50, 0.80, 0.95)
 
 
@@ -99,6 +101,19 @@ def figures(rows: HeldOut) -> dict[str, float]:
     return found
 
 
+def paired(first: Sequence[HeldOut], second: Sequence[HeldOut]) -> dict[str, Interval]:
+    """The figures of one model less those of another on the same rows, with intervals by drawing the same cards."""
+    models = [[rows.where(~np.isnan(rows.readings)) for rows in each] for each in (first, second)]
+
+    def difference(seed: int | None) -> dict[str, float]:
+        drawn = [[rows if seed is None else _drawn(rows, seed) for rows in each] for each in models]
+        ours, theirs = map(_mean_figures, drawn)
+        return {name: ours[name] - theirs[name] for name in AGREEMENT}
+
+    samples = [difference(seed) for seed in range(RESAMPLES)]
+    return {name: _interval(middle, [one[name] for one in samples]) for name, middle in difference(None).items()}
+
+
 def judge(repeats: Sequence[HeldOut], resamples: int | None = None) -> dict[str, Interval]:
     """The figures of predictions, each the mean over repeats, with 90 % intervals by drawing cards again.
 
@@ -121,27 +136,39 @@ def noise_ceiling(surrogate: Surrogate, trained: Sequence[Trained], noise: Array
     """How well the true expected scores would agree with one reading of each card, with the noise of a training.
 
     What cards differ by is taken from their fine readings, drawn together until they spread by as much as there is
-    without noise. To these a training's noise is added, and failures with their probability by depth.
+    without noise. To these a training's noise is added, and failures with their probability by depth. Of each noise
+    several readings are drawn, and the mean figure counts.
 
     Args:
         surrogate: knows about failures.
         trained: cards that count.
-        noise: plausible standard deviations of the noise, in points, `(m,)`; the interval is over these.
+        noise: plausible standard deviations of the noise, in points, `(m,)`; the interval is over these. Those that
+            exceed the spread of the readings, which holds the noise, are not possible and do not count.
+
+    Returns:
+        The figures of `AGREEMENT`; none if no noise is possible.
     """
     some = [t for t in trained if t.scores]
     fine = np.array([t.fine for t in some])
     rates = surrogate.predict([t.card for t in some]).failure_probability
-    shortfall, spread = surrogate.failures.shortfall, surrogate.failures.spread
-    samples = []
-    for seed, deviation in enumerate(noise):
-        rng = np.random.default_rng(seed)
-        truth = fine.mean() + (fine - fine.mean()) * np.sqrt(max(1 - (deviation / fine.std()) ** 2, 0.0))
-        lacking = (rng.random(len(fine)) < rates) * (shortfall + spread * rng.standard_normal(len(fine)))
-        readings = truth - lacking + deviation * rng.standard_normal(len(fine))
-        mean = truth - rates * shortfall
-        samples.append({name: figure(mean, readings) for name, figure in AGREEMENT.items()})
-    columns = {name: [sample[name] for sample in samples] for name in AGREEMENT}
+    possible = noise[noise < fine.std()]
+    found = [_reached(fine, rates, surrogate.failures, deviation, seed) for seed, deviation in enumerate(possible)]
+    columns = {name: [each[name] for each in found] for name in AGREEMENT} if found else {}
     return {name: _interval(float(np.median(values)), values) for name, values in columns.items()}
+
+
+def _reached(fine: Array, rates: Array, failures: Failures, noise: float, seed: int) -> dict[str, float]:
+    """Figures of the truth behind readings with this noise, mean of several draws of them."""
+    rng = np.random.default_rng(seed)
+    truth = fine.mean() + (fine - fine.mean()) * np.sqrt(1 - (noise / fine.std()) ** 2)
+    samples = []
+    for _ in range(_READINGS):
+        failed = rng.random(len(fine)) < rates
+        lacking = failed * (failures.shortfall + failures.spread * rng.standard_normal(len(fine)))
+        readings = truth - lacking + ~failed * noise * rng.standard_normal(len(fine))
+        mean = truth - rates * failures.shortfall
+        samples.append({name: figure(mean, readings) for name, figure in AGREEMENT.items()})
+    return {name: float(np.mean([sample[name] for sample in samples])) for name in AGREEMENT}
 
 
 def noise_samples(trained: Sequence[Trained]) -> Array:

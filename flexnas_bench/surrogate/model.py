@@ -30,8 +30,8 @@ from flexnas_bench.surrogate.support import Support
 from flexnas_bench.surrogate.trained import Trained, repeats
 
 Array = NDArray[np.float64]
-#: Cards with a score that a model needs.
-FEWEST = 50
+#: Cards with a score that a model needs, and those that it can take: its matrices have a row and a column for each.
+FEWEST, LIMIT = 50, 5_000
 #: Share of the trained cards that G3 has where predictions are for its cards; the others do not count then.
 MOST = 0.9
 #: Pairs of trainings of one card that it takes to read the noise of a training from them.
@@ -50,7 +50,8 @@ class Mixture:
         std: its standard deviation, `(n,)`.
         failure_probability: that it fails, `(n,)`.
         shortfall: what a failed one lacks on average, in points.
-        spread: standard deviation of that.
+        spread: standard deviation of that, which holds the uncertainty of the mean too; 0 where it is not known, and
+            then a failed one is as uncertain as another.
     """
 
     mean: Array
@@ -83,7 +84,7 @@ class Mixture:
 
     @property
     def _failed_std(self) -> Array:
-        return np.hypot(self.std, self.spread)
+        return np.full_like(self.std, self.spread) if self.spread else self.std
 
 
 class Surrogate:
@@ -94,6 +95,7 @@ class Surrogate:
         name: of what is predicted; noise is drawn afresh for another one.
         source: where the scores come from.
         fitted: hyperparameters by `facts`; where there are none they are found, which takes seconds.
+        space: described by these cards if not given (see the attribute).
 
     Attributes:
         space: the design space of all cards that it can describe: G3 where nine in ten trained cards are of it,
@@ -108,7 +110,7 @@ class Surrogate:
         source: as given.
 
     Raises:
-        NotMeasuredError: fewer than 50 cards of one space have a score.
+        NotMeasuredError: fewer than 50 cards of one space have a score, or more than 5,000.
     """
 
     def __init__(
@@ -118,11 +120,14 @@ class Surrogate:
         name: str = "",
         source: str = "",
         fitted: Mapping[str, FittedModel] | None = None,
+        space: DesignSpace | None = None,
     ) -> None:
-        self.space = describing([t.card for t in trained if t.scores])
+        self.space = describing([t.card for t in trained if t.scores]) if space is None else space
         self.trained = [t for t in trained if t.card in self.space]
         self.source, self._name = source, name
         known = [t for t in self.trained if t.scores]
+        if not FEWEST <= len(known) <= LIMIT:
+            raise NotMeasuredError(f"predictions need {FEWEST} to {LIMIT:,} scored cards; there are {len(known):,}")
         self.facts = facts_digest(self.trained)
         self.support = Support(t.card for t in known)
         given = fitted[self.facts].fitted if fitted and self.facts in fitted else Fitted()
@@ -132,7 +137,9 @@ class Surrogate:
         self.fitted = Fitted(self._scores.settings, self._log_costs.settings if self._log_costs else None)
         self.digest = sha256(repr((self.facts, self.fitted)).encode()).hexdigest()[:16]
         self.failures = self._count_failures()
-        self.noise = training_noises(repeats(known, regions), regions, self._scores)
+        self._trainings = typical_trainings(known, regions)
+        left = {region: self._scores.noise_std(region) for region in self._trainings}
+        self.noise = training_noises(repeats(known, regions), left, self._trainings)
         self._held_out, self._expected = self._without_themselves(known)
 
     def predict(self, cards: Sequence[ModelCard]) -> Prediction:
@@ -146,7 +153,8 @@ class Surrogate:
             batch = slice(i, i + _BATCH)
             fine, rate = self._fine(cards[batch])
             lacking, spread = self.failures.shortfall, self.failures.spread
-            squares = (1 - rate) * fine.aleatoric_std**2 + rate * spread**2 + rate * (1 - rate) * lacking**2
+            failed = spread or fine.aleatoric_std
+            squares = (1 - rate) * fine.aleatoric_std**2 + rate * failed**2 + rate * (1 - rate) * lacking**2
             mean[batch] = (fine.mean - rate * lacking).round(DIGITS)
             epistemic[batch] = fine.epistemic_std.round(DIGITS)
             aleatoric[batch], rates[batch] = np.sqrt(squares).round(DIGITS), rate
@@ -168,14 +176,14 @@ class Surrogate:
         rng = noise_of(card, seed, self._name)
         fine, rate = self._fine([card])
         chance, deviation = rng.random(), rng.standard_normal()
+        score = fine.mean[0] + fine.aleatoric_std[0] * deviation
         if chance < rate[0]:
-            score = fine.mean[0] - self.failures.shortfall + self.failures.spread * deviation
-        else:
-            score = fine.mean[0] + fine.aleatoric_std[0] * deviation
+            spread = self.failures.spread or fine.aleatoric_std[0]
+            score = fine.mean[0] - self.failures.shortfall + spread * deviation
         return round(float(score), DIGITS)
 
     def cost_seconds(self, cards: Sequence[ModelCard]) -> Array:
-        """Predicted seconds of a training of each card, NaN where costs are not known; raises `NotInSpaceError`."""
+        """Predicted (median) seconds of a training of each card, NaN where none are known; raises `NotInSpaceError`."""
         x, regions = self._features(cards)
         if self._log_costs is None:
             return np.full(len(cards), np.nan)
@@ -191,7 +199,7 @@ class Surrogate:
         return self._expected[card] if card in self._expected else float(self.predict([card]).mean[0])
 
     def lacking(self, card: ModelCard) -> list[str]:
-        """What a card has that no trained card has, in words; nothing of a card in support."""
+        """What a card has that trained cards lack, in words; nothing of a card in support."""
         return self.support.lacking(card)
 
     def held_out(self, card: ModelCard) -> float:
@@ -206,13 +214,14 @@ class Surrogate:
     def _split(self, found: Predicted, regions: NDArray[np.int64]) -> Predicted:
         """What the process calls noise, parted into that of a training and what the vectors do not tell of a card."""
         noise = by_region(self.noise, regions)
-        unexplained = np.sqrt((found.aleatoric_std**2 - noise**2).clip(0))
+        in_means = noise**2 / by_region(self._trainings, regions)
+        unexplained = np.sqrt((found.aleatoric_std**2 - in_means).clip(0))
         return Predicted(found.mean, np.hypot(found.epistemic_std, unexplained), noise)
 
     def _features(self, cards: Sequence[ModelCard]) -> tuple[Array, NDArray[np.int64]]:
         """Vectors, and depths, which are the regions."""
         depths = np.array([card.num_layers for card in cards], dtype=np.int64)
-        return _embedding(self.space).vectors(cards).astype(np.float64), depths
+        return described(self.space).vectors(cards).astype(np.float64), depths
 
     def _fit_costs(self, settings: ProcessSettings | None) -> RegionalProcess | None:
         known = [t for t in self.trained if t.cost_seconds > 0]
@@ -254,30 +263,36 @@ def facts_digest(trained: Sequence[Trained]) -> str:
 
 
 def training_noises(
-    repeated: Mapping[int, tuple[float, int]], regions: NDArray[np.int64], process: RegionalProcess
+    repeated: Mapping[int, tuple[float, int]], left: Mapping[int, float], trainings: Mapping[int, float]
 ) -> dict[int, float]:
     """Standard deviation of the noise of a training, by region.
 
-    Where cards were trained again, five times or more in all, it is that of their scores, if that is smaller than what
-    the process leaves unexplained; everywhere else all of that, so that the noise claimed is rather too large.
+    Where cards were trained again, five times or more in all, it is that of their scores, as far as what is left has
+    room for it; everywhere else all that is left.
 
     Args:
-        repeated: variance of scores of one card and its degrees of freedom, by region.
-        regions: of the points of the process, `(n,)`.
-        process: of the scores.
+        repeated: variance of scores of one card and its degrees of freedom.
+        left: standard deviation of the mean scores of cards about what the vectors tell of them.
+        trainings: of how many trainings such a mean is (`typical_trainings`).
     """
     found = {}
-    for region in np.unique(regions).tolist():
-        unexplained = process.noise_std(region)
+    for region, unexplained in left.items():
+        most = unexplained * math.sqrt(trainings[region])
         variance, freedom = repeated.get(region, (math.inf, 0))
-        found[region] = min(unexplained, math.sqrt(variance)) if freedom >= FEWEST_REPEATS else unexplained
+        found[region] = min(most, math.sqrt(variance)) if freedom >= FEWEST_REPEATS else most
     return found
+
+
+def typical_trainings(known: Sequence[Trained], regions: NDArray[np.int64]) -> dict[int, float]:
+    """By region, how many trainings mean scores are of: the harmonic mean, as the noise of a mean goes by 1 / n."""
+    counts = np.array([len(t.scores) for t in known])
+    return {region: float(1 / np.mean(1 / counts[regions == region])) for region in np.unique(regions).tolist()}
 
 
 def describing(cards: Sequence[ModelCard]) -> DesignSpace:
     """The space whose cards a surrogate of these trained ones can describe."""
     if len(cards) < FEWEST:
-        raise NotMeasuredError(f"predictions need {FEWEST} scored cards; there are {len(cards)}")
+        raise NotMeasuredError(f"predictions need {FEWEST} to {LIMIT:,} scored cards; there are {len(cards)}")
     paper = load_space(SURROGATE_SPACE)
     if sum(card in paper for card in cards) >= max(MOST * len(cards), FEWEST):
         return paper
@@ -288,5 +303,6 @@ def describing(cards: Sequence[ModelCard]) -> DesignSpace:
 
 
 @lru_cache(maxsize=8)
-def _embedding(space: DesignSpace) -> Stretched:
+def described(space: DesignSpace) -> Stretched:
+    """The embedding of the cards of a space."""
     return Stretched(space)

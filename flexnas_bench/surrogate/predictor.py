@@ -22,7 +22,8 @@ class Prediction:
 
     Attributes:
         mean: what a training scores on average, failed ones included, in points.
-        epistemic_std: standard deviation of that mean, which more trainings would make smaller.
+        epistemic_std: standard deviation of that mean, which more trainings would make smaller, above all those of the
+            card itself.
         aleatoric_std: standard deviation of the score of one training about it, failed ones included.
         failure_probability: that a training fails.
         in_support: whether trained cards have all that the card has (see `Support`).
@@ -76,7 +77,7 @@ class Predictor(Protocol):
         ...
 
     def lacking(self, card: ModelCard) -> list[str]:
-        """What a card has that no trained card has, in words; nothing of a card in support."""
+        """What a card has that trained cards lack, in words; nothing of a card in support."""
         ...
 
     def expected(self, card: ModelCard) -> float:

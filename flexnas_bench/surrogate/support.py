@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.layer import EncoderLayer
 
+#: Trained cards that must have something before another with it is in support.
+FEWEST_ALIKE = 5
+
 
 class Support:
     """What occurs in trained cards: their depths, the values of their layers, and what they mix.
+
+    Each of these is looked at by itself, and is there if five cards have it.
 
     Args:
         cards: the trained cards.
     """
 
     def __init__(self, cards: Iterable[ModelCard]) -> None:
-        self._traits = frozenset(trait for card in cards for trait in _traits(card))
+        counts = Counter(trait for card in cards for trait in set(_traits(card)))
+        self._traits = frozenset(trait for trait, count in counts.items() if count >= FEWEST_ALIKE)
         self._layers: dict[EncoderLayer, bool] = {}  # those that were looked at, as cards have few different ones
 
     def lacking(self, card: ModelCard) -> list[str]:
-        """What a card has that no trained card has, in words; nothing of a card in support."""
+        """What a card has that trained cards lack, in words; nothing of a card in support."""
         missing = dict.fromkeys(trait for trait in _traits(card) if trait not in self._traits)
         return [f"{name} {value}".strip() for name, value in missing]
 

@@ -11,7 +11,7 @@ from flexnas_bench.space import DesignSpace
 from flexnas_bench.surrogate.model import Surrogate
 
 #: Digits after the point; the surrogate itself has more.
-DIGITS = 4
+TABLE_DIGITS = 4
 
 
 def prediction_table(space: DesignSpace, models: Iterable[tuple[str, str, Surrogate]]) -> pa.Table:
@@ -26,7 +26,7 @@ def prediction_table(space: DesignSpace, models: Iterable[tuple[str, str, Surrog
     parts = []
     for task, protocol, surrogate in models:
         found = surrogate.predict(cards)
-        numbers = (column.round(DIGITS) for column in (found.mean, found.epistemic_std, found.aleatoric_std))
+        numbers = (column.round(TABLE_DIGITS) for column in (found.mean, found.epistemic_std, found.aleatoric_std))
         names = ([name] * len(cards) for name in (task, protocol))
         parts.append(pa.table([hashes, *names, *numbers, found.in_support], schema=PREDICTIONS))
     return pa.concat_tables(parts)

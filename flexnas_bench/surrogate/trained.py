@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -65,10 +65,15 @@ def collect(cards: Mapping[str, ModelCard], tasks: Sequence[Mapping[str, Replica
             card=cards[digest],
             scores=tuple(s.value for number, s in tasks[0][digest].items() if (digest, number) not in bad),
             failed_scores=tuple(s.value for number, s in tasks[0][digest].items() if (digest, number) in bad),
-            cost_seconds=fmean(score.cost_seconds for score in tasks[0][digest].values()),
+            cost_seconds=_mean_known(score.cost_seconds for score in tasks[0][digest].values()),
         )
         for digest in digests
     ]
+
+
+def _mean_known(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else math.nan
 
 
 def repeats(trained: list[Trained], regions: NDArray[np.int64]) -> dict[int, tuple[float, int]]:

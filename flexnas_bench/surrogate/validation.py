@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.embedding.stretched import Stretched
 from flexnas_bench.processes import Progress, finished_tasks
 from flexnas_bench.space import DesignSpace
-from flexnas_bench.surrogate.model import FEWEST, Mixture, Surrogate, describing
+from flexnas_bench.surrogate.failures import Failures
+from flexnas_bench.surrogate.model import FEWEST, Mixture, Surrogate, described, describing
 from flexnas_bench.surrogate.trained import Trained
 
 Array = NDArray[np.float64]
@@ -36,22 +36,40 @@ class Guess(NamedTuple):
     cost_seconds: Array | None = None
 
 
-#: Fits itself to trained cards, and guesses others.
-Model = Callable[[Sequence[Trained], Sequence[ModelCard]], Guess]
+#: Fits itself to trained cards of a space, and guesses others.
+Model = Callable[[Sequence[Trained], Sequence[ModelCard], DesignSpace], Guess]
 
 
-def surrogate(known: Sequence[Trained], new: Sequence[ModelCard]) -> Guess:
+def surrogate(known: Sequence[Trained], new: Sequence[ModelCard], space: DesignSpace) -> Guess:
     """The surrogate of this package, its hyperparameters found anew."""
-    model = Surrogate(known)
+    model = Surrogate(known, space=space)
     return Guess(model.predict(new).mean, model.distribution(new), model.cost_seconds(new))
 
 
-def forest(known: Sequence[Trained], new: Sequence[ModelCard]) -> Guess:
-    """The peer: scikit-learn's random forest on the same vectors, fitted to all readings, failed ones among them."""
-    space = describing([t.card for t in known])
-    x, y = _examples(known, space)
-    model = RandomForestRegressor(TREES, random_state=0).fit(x, y)
-    return Guess(model.predict(Stretched(space).vectors(new)))
+def forest(known: Sequence[Trained], new: Sequence[ModelCard], space: DesignSpace) -> Guess:
+    """The peer: scikit-learn's random forest on the same vectors, with the same treatment of failures.
+
+    It is fitted to trainings that did not fail; what those that did lack on average is taken off by depth.
+    """
+    fine = [(t.card, score) for t in known for score in t.scores]
+    failed = [(t.card, score) for t in known for score in t.failed_scores]
+    cards, scores = zip(*fine, strict=True)
+    model = RandomForestRegressor(TREES, random_state=0).fit(vectors(cards, space), scores)
+    guesses, depths = {}, {}
+    for name, some in (("fine", cards), ("failed", [card for card, _ in failed]), ("new", new)):
+        guesses[name] = model.predict(vectors(some, space)) if some else np.empty(0)
+        depths[name] = np.array([card.num_layers for card in some], dtype=np.int64)
+    failures = Failures.count(
+        np.repeat([False, True], [len(fine), len(failed)]),
+        np.concatenate([depths["fine"], depths["failed"]]),
+        guesses["failed"] - np.array([score for _, score in failed]),
+    )
+    return Guess(guesses["new"] - failures.probability(depths["new"]) * failures.shortfall)
+
+
+def vectors(cards: Sequence[ModelCard], space: DesignSpace) -> Array:
+    """Vectors of cards as the surrogate has them, `(n, d)`."""
+    return described(space).vectors(cards).astype(np.float64)
 
 
 MODELS: Mapping[str, Model] = {"surrogate": surrogate, "forest": forest}
@@ -122,10 +140,10 @@ def leave_strata_out(
     Returns:
         A `HeldOut` by the name of what was left out; without those after which fewer than 50 cards remain.
     """
-    strata = {name: np.flatnonzero(mask) for name, mask in _strata([t.card for t in trained]).items()}
-    rest = {name: _other(trained, part) for name, part in strata.items()}
-    names = [name for name in strata if sum(bool(trained[i].scores) for i in rest[name]) >= FEWEST]
-    parts, known = [strata[name] for name in names], [rest[name] for name in names]
+    groups = {name: np.flatnonzero(mask) for name, mask in strata([t.card for t in trained]).items()}
+    rest = {name: _other(trained, part) for name, part in groups.items()}
+    names = [name for name in groups if sum(bool(trained[i].scores) for i in rest[name]) >= FEWEST]
+    parts, known = [groups[name] for name in names], [rest[name] for name in names]
     return dict(zip(names, _hold_out(trained, model, known, parts, jobs, progress), strict=True))
 
 
@@ -145,7 +163,7 @@ def learning_curve(
     return {size: found[i * repeats : (i + 1) * repeats] for i, size in enumerate(sizes)}
 
 
-def _strata(cards: Sequence[ModelCard]) -> dict[str, NDArray[np.bool_]]:
+def strata(cards: Sequence[ModelCard]) -> dict[str, NDArray[np.bool_]]:
     """What may be left out, and which cards are of it; not what all cards are of."""
     found: dict[str, NDArray[np.bool_]] = {}
     for depth in sorted({card.num_layers for card in cards}):
@@ -166,7 +184,8 @@ def _hold_out(
     progress: Progress | None,
 ) -> list[HeldOut]:
     """For each pair of parts, the second predicted by a model fitted to the first."""
-    tasks = [(trained, model, *parts) for parts in zip(known, new, strict=True)]
+    space = describing([t.card for t in trained if t.scores])
+    tasks = [(trained, model, space, *parts) for parts in zip(known, new, strict=True)]
     found: dict[int, HeldOut] = {}
     with finished_tasks(_predict, tasks, jobs) as finished:
         for done in finished:
@@ -176,8 +195,10 @@ def _hold_out(
     return [found[i] for i in range(len(tasks))]
 
 
-def _predict(trained: Sequence[Trained], model: Model, known: NDArray[np.int64], new: NDArray[np.int64]) -> HeldOut:
-    guess = model([trained[i] for i in known], [trained[i].card for i in new])
+def _predict(
+    trained: Sequence[Trained], model: Model, space: DesignSpace, known: NDArray[np.int64], new: NDArray[np.int64]
+) -> HeldOut:
+    guess = model([trained[i] for i in known], [trained[i].card for i in new], space)
     readings = [(*trained[i].scores, *trained[i].failed_scores) for i in new]
     rows = np.repeat(np.arange(len(new)), [len(scores) for scores in readings])
     scores = np.array([score for several in readings for score in several])
@@ -186,7 +207,8 @@ def _predict(trained: Sequence[Trained], model: Model, known: NDArray[np.int64],
         several = guess.distribution.where(rows)
         quantile, log_density = several.cdf(scores), several.log_density(scores)
     if guess.cost_seconds is not None:
-        ratio = (guess.cost_seconds / np.array([trained[i].cost_seconds for i in new]))[rows]
+        costs = np.array([trained[i].cost_seconds for i in new])
+        ratio = (guess.cost_seconds / np.where(costs > 0, costs, np.nan))[rows]
     return HeldOut(new[rows], scores, guess.mean[rows], quantile, log_density, ratio)
 
 
@@ -199,10 +221,3 @@ def _joined(parts: Sequence[HeldOut]) -> HeldOut:
 
 def _other(trained: Sequence[Trained], part: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.setdiff1d(np.arange(len(trained)), part)
-
-
-def _examples(known: Sequence[Trained], space: DesignSpace) -> tuple[Array, Array]:
-    """Vectors and scores of all trainings that have one."""
-    scores = [[s for s in (*t.scores, *t.failed_scores) if not np.isnan(s)] for t in known]
-    x = np.repeat(Stretched(space).vectors([t.card for t in known]), [len(several) for several in scores], axis=0)
-    return x.astype(np.float64), np.concatenate(scores).astype(np.float64)

@@ -58,7 +58,7 @@ def test_evaluate_judges_ones_own_table(flexnas, own, quick, tmp_path):
     assert code == 0
     found = json.loads(out)
     assert set(found["judged"]) == {"all cards", "strongest"}
-    assert found["judged"]["all cards"].keys() == {"surrogate", "forest"}  # no repeats, no ceiling
+    assert found["judged"]["all cards"].keys() == {"surrogate", "forest", "surrogate - forest"}  # no ceiling
     assert found["noise"]["value"] is None
     for model in ("surrogate", "forest"):
         assert found["judged"]["all cards"][model]["Kendall tau"]["low"] > 0.5
@@ -79,7 +79,17 @@ def test_evaluate_shows_tables_and_sources(flexnas, quick, monkeypatch):
         assert text in out
 
 
-def _flat(known, new):
+def test_a_broken_file_of_models_is_not_written_over(flexnas, own):
+    path = own / "surrogate" / "models.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("[broken")
+    code, _, err = flexnas("surrogate", "fit", "--store", own, "--protocol", "mine")
+    assert (code, path.read_text()) == (2, "[broken")
+    assert "models.toml" in err
+    path.unlink()
+
+
+def _flat(known, new, space):
     from flexnas_bench.surrogate.validation import Guess
 
     return Guess(np.array([card.parameters / 1e6 for card in new]))
@@ -98,7 +108,10 @@ def test_a_checkpoint_is_judged_by_its_line(flexnas):
     ("arguments", "reason"),
     [
         (["evaluate", "--task", "nope"], "unknown task"),
-        (["evaluate", "--protocol", "flexibert-2021-early", "--task", "glue"], "need 50 scored cards"),
+        (["evaluate", "--protocol", "nope"], "unknown protocol"),
+        (["evaluate", "--protocol", "electra-owt-1m-step-500k", "--figure", "x.png"], "is a checkpoint"),
+        (["evaluate", "--jobs", "0"], "--jobs"),
+        (["evaluate", "--protocol", "flexibert-2021-early", "--task", "glue"], "need 50 to 5,000 scored cards"),
         (["evaluate", "--figure", "picture.doc"], "a picture is one of"),
         (["fit"], "--out: name a folder"),
         (["fit", "--out", "x", "--space", "nope"], "no space is named"),

@@ -40,10 +40,11 @@ def test_ordinary_scores_are_no_failures_and_planted_ones_are():
     assert failed(scores, names)[0]
 
 
-def test_a_small_stratum_is_judged_by_all():
-    scores = np.concatenate([np.linspace(69, 71, 100), np.full(FEWEST - 1, 68.9), [10.0]])
-    names = ["many"] * 100 + ["few"] * (FEWEST - 1) + ["alone"]
-    assert np.flatnonzero(failed(scores, names)).tolist() == [len(scores) - 1]
+def test_a_small_stratum_has_its_own_median_and_the_deviation_of_all():
+    few = np.full(FEWEST - 1, 50.0)
+    scores = np.concatenate([np.linspace(69, 71, 100), few, [43.0, 10.0]])
+    names = ["many"] * 100 + ["few"] * FEWEST + ["alone"]
+    assert np.flatnonzero(failed(scores, names)).tolist() == [len(scores) - 2]  # weak ones are none, nor is one alone
     assert failed(np.array([np.nan]), ["x"]).tolist() == [True]
 
 
@@ -56,3 +57,5 @@ def test_probabilities_are_posterior_means_by_region():
     np.testing.assert_allclose(found.probability(np.array([1, 2, 4, 24])), [2.5 / 51, 2.5 / 51, 0.005, 0.005])
     none = Failures.count(np.zeros(3, dtype=bool), np.array([2, 2, 4]), np.array([]))
     assert (none.probabilities, none.shortfall) == ({2: 0.0, 4: 0.0}, 0.0)
+    silent = Failures.count(mask, regions, np.array([np.nan, np.nan]))
+    assert (silent.probabilities, silent.shortfall, silent.spread) == (found.probabilities, 0.0, 0.0)

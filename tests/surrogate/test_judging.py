@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -6,7 +7,7 @@ from scipy.stats import kendalltau, norm, spearmanr
 
 from flexnas_bench import load_space
 from flexnas_bench.surrogate import Surrogate, Trained
-from flexnas_bench.surrogate.judging import figures, judge, noise_ceiling, noise_samples, regret, top_overlap
+from flexnas_bench.surrogate.judging import figures, judge, noise_ceiling, noise_samples, paired, regret, top_overlap
 from flexnas_bench.surrogate.validation import HeldOut, cross_validate
 
 
@@ -46,17 +47,27 @@ def test_the_top_and_its_regret_by_hand():
     assert regret(mean, np.where(readings == 19, 10, readings)) == 8
 
 
-def test_intervals_over_cards_are_wider_than_over_readings_and_hold_what_is_true(held):
+def test_intervals_hold_what_is_true_and_do_not_shrink_where_readings_are_only_repeated(held):
     """Against the spread of the figure over fresh samples of the same kind."""
     rng = np.random.default_rng(1)
+    single = held.where(np.arange(400))
     fresh = []
     for _ in range(200):
         mean = rng.normal(70, 3, 400)
         fresh.append(kendalltau(mean, mean + rng.normal(size=400)).statistic)
-    found = judge([held])["Kendall tau"]
+    found, repeated = (judge([some])["Kendall tau"] for some in (single, single.where(np.tile(np.arange(400), 4))))
     assert found.low < np.mean(fresh) < found.high
-    assert found.high - found.low == pytest.approx(np.ptp(np.quantile(fresh, [0.05, 0.95])), rel=0.35)
+    assert found.high - found.low == pytest.approx(np.ptp(np.quantile(fresh, [0.05, 0.95])), rel=0.25)
+    assert repeated.high - repeated.low == pytest.approx(found.high - found.low, rel=0.1)
     assert math.isnan(judge([held], resamples=0)["R2"].low)
+
+
+def test_differences_of_models_are_of_the_same_cards(held):
+    worse = dataclasses.replace(held, mean=held.mean + np.random.default_rng(2).normal(size=500))
+    found = paired([held], [worse])
+    assert found["Kendall tau"].value == pytest.approx(figures(held)["Kendall tau"] - figures(worse)["Kendall tau"])
+    assert 0 < found["Kendall tau"].low < found["Kendall tau"].value < found["Kendall tau"].high
+    assert paired([held], [held])["R2"] == (0, 0, 0)
 
 
 def test_readings_without_a_score_do_not_count(held):
@@ -98,8 +109,9 @@ def test_the_ceiling_is_what_the_truth_would_reach():
     reached = np.mean([kendalltau(truth, readings).statistic for readings in again])
     assert found["Kendall tau"].value == pytest.approx(reached, abs=0.02)
     assert found["R2"].value == pytest.approx(0.9, abs=0.02)
-    hopeless = noise_ceiling(model, trained, np.full(5, 50.0))
-    assert hopeless["Kendall tau"].value == 0  # nothing but noise
+    assert noise_ceiling(model, trained, np.full(5, 50.0)) == {}  # more noise than readings spread is not possible
+    some = noise_ceiling(model, trained, np.array([1.0, 50.0]))
+    assert some["R2"].value == pytest.approx(0.9, abs=0.02)
 
 
 def test_noise_is_read_from_repeats():

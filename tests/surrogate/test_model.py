@@ -9,11 +9,22 @@ import pytest
 from scipy.integrate import trapezoid
 from scipy.stats import kendalltau, kstest
 
-from flexnas_bench import ModelCard, NotInSpaceError, NotMeasuredError, OptionError, load_benchmark, load_space
-from flexnas_bench.predictors.process import ProcessSettings, RegionalProcess
+from flexnas_bench import (
+    ModelCard,
+    NotInSpaceError,
+    NotMeasuredError,
+    OptionError,
+    Store,
+    Training,
+    load_benchmark,
+    load_space,
+)
+from flexnas_bench.predictors.process import ProcessSettings
 from flexnas_bench.surrogate import Mixture, Surrogate, Trained
 from flexnas_bench.surrogate.fitted import Fitted, FittedModel
+from flexnas_bench.surrogate.judging import judge
 from flexnas_bench.surrogate.model import facts_digest, training_noises
+from flexnas_bench.surrogate.validation import cross_validate
 
 SETTINGS = ProcessSettings(length=2.0, variance=0.7, noises={2: 0.08, 4: 0.03})
 
@@ -22,6 +33,12 @@ def fit(trained, **more):
     """A surrogate of given hyperparameters, which takes no time."""
     known = {facts_digest(trained): FittedModel("", "", Fitted(SETTINGS, SETTINGS))}
     return Surrogate(trained, fitted=known, **more)
+
+
+def fit_again(surrogate):
+    """The same model from the same tables, nothing kept."""
+    known = {surrogate.facts: FittedModel("", "", surrogate.fitted)}
+    return Surrogate(load_benchmark().trained(), fitted=known)
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +118,24 @@ def test_what_is_expected_of_a_trained_card_is_the_process_that_knows_it_too(ben
     assert model.expected(card) == model.held_out(card) == model.predict([card]).mean[0]
 
 
-def test_a_card_trained_more_often_is_shrunk_less(bench):
-    trained = bench.trained()
-    trained = [t for t in trained if t.card.num_layers == 2 and t.scores]
-    often = [Trained(t.card, t.scores[:1] * 10) for t in trained]
-    once = [Trained(t.card, t.scores[:1]) for t in trained]
-    gaps = []
-    for cards in (once, often):
-        model = fit(cards)
-        gaps.append(np.abs([t.fine - model.expected(t.card) for t in cards]).mean())
-    assert gaps[1] < gaps[0] / 2
+def test_the_share_of_a_reading_that_counts_is_that_of_what_is_not_noise():
+    """Cards of two layers trained one to four times: by hand, from what is predicted without each."""
+    rng = np.random.default_rng(0)
+    cards = [card for card in load_space("pool") if card.num_layers == 2][:150]
+    effects, counts = 2 * rng.standard_normal(150), rng.integers(1, 5, 150)
+    scores = [70 + effect + rng.standard_normal(n) for effect, n in zip(effects, counts, strict=True)]
+    trained = [Trained(card, tuple(several.tolist())) for card, several in zip(cards, scores, strict=True)]
+    model = Surrogate(trained)
+    noise = model.noise[2]
+    assert noise == pytest.approx(1, rel=0.15)
+    shares = {n: [] for n in range(1, 5)}
+    for t, n in zip(trained, counts, strict=True):
+        without = model.held_out(t.card)
+        shares[int(n)].append((model.expected(t.card) - without) / (t.fine - without))
+    for n, found in shares.items():
+        variance = np.median(found) / (1 - np.median(found)) * noise**2 / n  # of what readings tell of a card
+        assert variance == pytest.approx(4, rel=0.35)
+    assert np.median(shares[4]) > np.median(shares[1]) + 0.05
 
 
 def test_a_reading_that_failed_counts_for_nothing(bench):
@@ -124,23 +149,55 @@ def test_a_reading_that_failed_counts_for_nothing(bench):
 
 
 def test_noise_is_read_from_repeats_where_there_are_enough(bench):
-    trained = bench.trained()
-    x = np.random.default_rng(0).normal(size=(300, 3))
-    regions = np.repeat([2, 4, 6], 100)
-    process = RegionalProcess(x, x[:, 0] + np.random.default_rng(1).normal(size=300), regions)
-    left = {region: process.noise_std(region) for region in (2, 4, 6)}
-    read = training_noises({2: (0.09, 9), 4: (0.09, 4), 6: (25.0, 9)}, regions, process)
-    assert read == {2: pytest.approx(0.3), 4: left[4], 6: left[6]}
-    repeated = [t for t in trained if len(t.scores) > 1]
+    left, trainings = {2: 1.0, 4: 0.8, 6: 0.5, 8: 0.5}, {2: 1.0, 4: 1.0, 6: 1.0, 8: 4.0}
+    read = training_noises({2: (0.09, 9), 4: (0.09, 4), 6: (25.0, 9), 8: (0.81, 300)}, left, trainings)
+    # few repeats do not count, nor do they where single trainings spread less; means of four have half of their noise
+    assert read == {2: pytest.approx(0.3), 4: 0.8, 6: 0.5, 8: pytest.approx(0.9)}
+    repeated = [t for t in bench.trained() if len(t.scores) > 1]
     variance = np.mean([np.var(t.scores, ddof=1) for t in repeated])
     assert {t.card.num_layers for t in repeated} == {2}
     assert bench.surrogate().noise[2] == pytest.approx(math.sqrt(variance))
 
 
+def test_intervals_of_cards_trained_three_times_are_those_of_one_training(pool):
+    rng = np.random.default_rng(5)
+    trained = [
+        Trained(card, tuple((60 + 4 * math.log(card.parameters / 1e7) + rng.standard_normal(3)).tolist()))
+        for card in pool.sample(240, seed=3)
+    ]
+    found = judge(cross_validate(trained, folds=4, repeats=1), resamples=0)
+    for share in (50, 80, 95):
+        assert found[f"inside {share} %"].value == pytest.approx(share / 100, abs=0.05)
+
+
+def test_failures_without_a_score_are_as_frequent_as_they_are(pool):
+    cards = pool.sample(120, seed=1)
+    model = fit([Trained(card, (70.0 + i % 7,), (math.nan,) * (i % 3 == 0)) for i, card in enumerate(cards)])
+    found = model.predict(cards[:5])
+    assert found.failure_probability == pytest.approx(np.full(5, 0.25), abs=0.05)
+    assert model.failures.shortfall == 0
+    draws = np.array([model.draw(cards[0], seed) for seed in range(500)])
+    assert draws.std() == pytest.approx(found.aleatoric_std[0], rel=0.15)  # as uncertain as others
+
+
+def test_a_score_of_ones_own_leaves_other_origins_alone(bench, tmp_path):
+    best = bench.best()
+    store = Store(tmp_path / "mine")
+    store.append([Training(card=bench.card(best.card_hash), protocol=best.protocol, scores={"rte": 0.0}, seed=1)])
+    (found,) = (t for t in load_benchmark(store=tmp_path / "mine").trained() if t.card.hash == best.card_hash)
+    assert found.scores == (best.value,)
+
+
+def test_too_many_cards_are_refused():
+    cards = load_space("g2").sample(5_001, seed=0)
+    with pytest.raises(NotMeasuredError, match="need 50 to 5,000 scored cards; there are 5,001"):
+        Surrogate([Trained(card, (70.0,)) for card in cards])
+
+
 def test_no_prediction_without_grounds(bench):
     with pytest.raises(NotMeasuredError, match="no predicted glue8: space g3 has no cards of 24 layers"):
         bench.query("flexibert-large", kind="surrogate")
-    with pytest.raises(NotMeasuredError, match="predictions need 50 scored cards; there are "):
+    with pytest.raises(NotMeasuredError, match="predictions need 50 to 5,000 scored cards; there are "):
         bench.query("bert-tiny", "glue", "flexibert-2021-early", kind="surrogate")
     with pytest.raises(NotMeasuredError, match="the tables have"):
         bench.query("flexibert-large", "glue", "flexibert-2021-early", kind="auto")
@@ -161,7 +218,7 @@ def test_settings_that_no_prediction_has(bench, settings):
 
 
 def test_the_same_tables_give_the_same_predictions(surrogate):
-    again = load_benchmark(store=None).surrogate()
+    again = fit_again(surrogate)
     assert again.digest == surrogate.digest
     cards = load_space("g3").sample(20, seed=1)
     found = surrogate.predict(cards)
@@ -227,4 +284,8 @@ def test_a_model_of_ones_own_answers_in_its_place(bench, surrogate):
     assert own.query("bert-tiny", kind="surrogate").value == 70.0
     assert own.query("bert-tiny", kind="surrogate", seed=2).value == 72.0
     assert bench.query("bert-tiny", kind="surrogate").value != 70.0
+    curve = "electra-owt-1m-step-500k"
+    bench.query("bert-tiny", protocol=curve, kind="surrogate")  # whose line is through the other's predictions
+    with pytest.raises(NotMeasuredError, match="from the surrogate of electra-owt-100k alone"):
+        bench.with_surrogate(Flat()).query("bert-tiny", protocol=curve, kind="surrogate")
     assert own.query("bert-tiny", "rte", kind="surrogate") == bench.query("bert-tiny", "rte", kind="surrogate")

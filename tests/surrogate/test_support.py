@@ -23,6 +23,13 @@ def test_a_card_of_g3_is_in_support_if_it_mixes_nothing_that_no_trained_card_mix
     assert (card in SUPPORT) == (one_size and one_width) == (not SUPPORT.lacking(card))
 
 
+def test_a_single_card_clears_nobody():
+    mixed = next(card for card in G3.sample(99) if len({layer.hidden for layer in card.layers}) == 2)
+    others = [card for card in G3.sample(9_999) if len({layer.hidden for layer in card.layers}) == 2]
+    assert mixed not in Support([*POOL, mixed])
+    assert "different hidden sizes in one card" not in Support([*POOL, *others[:5]]).lacking(mixed)
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
