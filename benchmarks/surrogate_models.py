@@ -1,10 +1,10 @@
 """Which model predicts scores of trained cards best: the choice behind `flexnas_bench.surrogate`.
 
-    python benchmarks/surrogate_models.py --jobs 2     # a quarter of an hour on two cores
+    python benchmarks/surrogate_models.py --jobs 2     # ten minutes on two cores
 
 Candidates, simplest first, all on the vectors `stretched` of the pool's cards (task glue8, published scores), with the
 same treatment of failed trainings (they are left out, and what they cost on average is taken off by depth): the process
-that is shipped; a random forest of 200 trees; the mean of both; eight natural-parameter networks. Printed is ten-fold
+that is shipped; a random forest of 200 trees; the mean of both; five natural-parameter networks. Printed is ten-fold
 cross-validation, and then the choice by nested cross-validation: in each of ten outer folds the simplest candidate
 whose Kendall tau in five inner folds lacks no more than one standard error of the difference to the best, judged on the
 outer fold. Last, a row a task: the process in ten folds, once.
@@ -26,8 +26,8 @@ from flexnas_bench.surrogate import Trained
 from flexnas_bench.surrogate.judging import Interval, judge, kendall
 from flexnas_bench.surrogate.validation import Guess, HeldOut, Model, cross_validate, forest, surrogate, vectors
 
-OUTER, INNER, REPEATS = 10, 5, 3
-NETWORKS, STEPS, RATE, DECAY = 8, 400, 0.01, 1e-3
+OUTER, INNER, REPEATS = 10, 5, 1
+NETWORKS, STEPS, RATE, DECAY = 5, 400, 0.01, 1e-3
 SHOWN = ("Kendall tau", "sparse Kendall tau", "R2", "mean absolute error", "top 10 % overlap")
 Array = NDArray[np.float64]
 SPACE = load_space("g3")

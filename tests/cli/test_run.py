@@ -130,7 +130,7 @@ def test_budgets_in_simulated_time_and_the_papers_models_to_begin_with(flexnas, 
 
 
 def test_a_space_without_all_scores_says_who_has_them(flexnas, bench, tmp_path):
-    _, _, err = flexnas("run", "--task", "rte", "--protocol", "electra-owt-1m-step-150k")
+    _, _, err = flexnas("run", "--task", "rte", "--protocol", "electra-owt-1m-step-150k", "--kind", "table")
     assert "only 15 of the 491 cards of space pool have a rte score under protocol electra-owt-1m-step-150k" in err
     assert "electra-owt-100k has them" in err
     path = tmp_path / "curves.jsonl"
