@@ -24,7 +24,8 @@ from flexnas_bench.processes import finished_tasks
 from flexnas_bench.results import GLUE8, GLUE_METRICS
 from flexnas_bench.surrogate import Trained
 from flexnas_bench.surrogate.judging import Interval, judge, kendall
-from flexnas_bench.surrogate.validation import Guess, HeldOut, Model, cross_validate, forest, surrogate, vectors
+from flexnas_bench.surrogate.model import vectors
+from flexnas_bench.surrogate.validation import Guess, HeldOut, Model, cross_validate, forest, surrogate
 
 OUTER, INNER, REPEATS = 10, 5, 1
 NETWORKS, STEPS, RATE, DECAY = 5, 400, 0.01, 1e-3

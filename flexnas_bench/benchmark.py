@@ -178,11 +178,10 @@ class Benchmark:
         protocol = protocol or DEFAULT_PROTOCOL
         self._check_names(task, protocol)
         other = copy(self)
-        fitted_on_it = [key for key in self._surrogates if key[0] == task and "curve" in self.protocols[key[1]]]
-        other._surrogates = self._surrogates | {(task, protocol): model}
-        for key in fitted_on_it:
-            if key != (task, protocol):
-                del other._surrogates[key]
+        kept = {
+            key: one for key, one in self._surrogates.items() if key[0] != task or "curve" not in self.protocols[key[1]]
+        }
+        other._surrogates = kept | {(task, protocol): model}  # without checkpoints, which follow from whole trainings
         return other
 
     def trained(self, task: str = GLUE8, protocol: str | None = None) -> list[Trained]:

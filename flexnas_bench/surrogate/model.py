@@ -221,7 +221,7 @@ class Surrogate:
     def _features(self, cards: Sequence[ModelCard]) -> tuple[Array, NDArray[np.int64]]:
         """Vectors, and depths, which are the regions."""
         depths = np.array([card.num_layers for card in cards], dtype=np.int64)
-        return described(self.space).vectors(cards).astype(np.float64), depths
+        return vectors(cards, self.space), depths
 
     def _fit_costs(self, settings: ProcessSettings | None) -> RegionalProcess | None:
         known = [t for t in self.trained if t.cost_seconds > 0]
@@ -302,7 +302,11 @@ def describing(cards: Sequence[ModelCard]) -> DesignSpace:
         raise NotMeasuredError(f"these {len(cards)} cards are too different to predict others from: {error}") from error
 
 
+def vectors(cards: Sequence[ModelCard], space: DesignSpace) -> Array:
+    """Vectors of cards of a space as the surrogate has them, `(n, d)`; raises `NotInSpaceError`."""
+    return _embedding(space).vectors(cards).astype(np.float64)
+
+
 @lru_cache(maxsize=8)
-def described(space: DesignSpace) -> Stretched:
-    """The embedding of the cards of a space."""
+def _embedding(space: DesignSpace) -> Stretched:
     return Stretched(space)

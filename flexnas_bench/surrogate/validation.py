@@ -14,7 +14,7 @@ from flexnas_bench.card import ModelCard
 from flexnas_bench.processes import Progress, finished_tasks
 from flexnas_bench.space import DesignSpace
 from flexnas_bench.surrogate.failures import Failures
-from flexnas_bench.surrogate.model import FEWEST, Mixture, Surrogate, described, describing
+from flexnas_bench.surrogate.model import FEWEST, Mixture, Surrogate, describing, vectors
 from flexnas_bench.surrogate.trained import Trained
 
 Array = NDArray[np.float64]
@@ -65,11 +65,6 @@ def forest(known: Sequence[Trained], new: Sequence[ModelCard], space: DesignSpac
         guesses["failed"] - np.array([score for _, score in failed]),
     )
     return Guess(guesses["new"] - failures.probability(depths["new"]) * failures.shortfall)
-
-
-def vectors(cards: Sequence[ModelCard], space: DesignSpace) -> Array:
-    """Vectors of cards as the surrogate has them, `(n, d)`."""
-    return described(space).vectors(cards).astype(np.float64)
 
 
 MODELS: Mapping[str, Model] = {"surrogate": surrogate, "forest": forest}
