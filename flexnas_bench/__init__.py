@@ -34,9 +34,16 @@ if TYPE_CHECKING:
     from flexnas_bench.errors import SpaceExhaustedError as SpaceExhaustedError
     from flexnas_bench.errors import SpaceIndexError as SpaceIndexError
     from flexnas_bench.errors import TableCorruptError as TableCorruptError
+    from flexnas_bench.errors import TransferRefusedError as TransferRefusedError
+    from flexnas_bench.errors import WeightsError as WeightsError
     from flexnas_bench.errors import WorkerDiedError as WorkerDiedError
     from flexnas_bench.layer import EncoderLayer as EncoderLayer
     from flexnas_bench.loading import load_benchmark as load_benchmark
+    from flexnas_bench.modeling import FlexiBertConfig as FlexiBertConfig
+    from flexnas_bench.modeling import FlexiBertForMaskedLM as FlexiBertForMaskedLM
+    from flexnas_bench.modeling import FlexiBertForSequenceClassification as FlexiBertForSequenceClassification
+    from flexnas_bench.modeling import FlexiBertModel as FlexiBertModel
+    from flexnas_bench.modeling import transfer_weights as transfer_weights
     from flexnas_bench.optimizers.base import Optimizer as Optimizer
     from flexnas_bench.optimizers.registry import make_optimizer as make_optimizer
     from flexnas_bench.optimizers.registry import optimizer_names as optimizer_names
@@ -80,10 +87,19 @@ _NAMES = {
         "SpaceExhaustedError",
         "SpaceIndexError",
         "TableCorruptError",
+        "TransferRefusedError",
+        "WeightsError",
         "WorkerDiedError",
     ),
     "layer": ("EncoderLayer",),
     "loading": ("load_benchmark",),
+    "modeling": (
+        "FlexiBertConfig",
+        "FlexiBertForMaskedLM",
+        "FlexiBertForSequenceClassification",
+        "FlexiBertModel",
+        "transfer_weights",
+    ),
     "optimizers.base": ("Optimizer",),
     "optimizers.registry": ("make_optimizer", "optimizer_names"),
     "own_table": ("import_table",),

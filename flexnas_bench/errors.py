@@ -71,3 +71,11 @@ class BusyError(FlexnasError):
 
 class ResultConflictError(FlexnasError):
     """A store already has another value for what it was told."""
+
+
+class WeightsError(FlexnasError, OSError):
+    """The folder of a model lacks weights, has damaged ones, or those of another model."""
+
+
+class TransferRefusedError(FlexnasError):
+    """A trained neighbour has too little in common with a card to give it weights."""

@@ -28,10 +28,6 @@ NAMED_CARDS: dict[str, dict[str, Any]] = {
     for shape, (depth, hidden) in _SHAPES.items()
 }
 NAMED_CARDS |= {
-    "flexibert-mini": _stacks(
-        (2, "SA", "SDP", 256, 2, [512] * 3),
-        (2, "LT", "DCT", 128, 4, [1024]),
-    ),
     "flexibert-mini-without-second-order": _stacks(
         (1, "SA", "SDP", 128, 4, [1024]),
         (1, "SA", "WMA", 128, 4, [1024]),
@@ -44,8 +40,25 @@ NAMED_CARDS |= {
         (2, "LT", "DCT", 256, 4, [1024]),
         (2, "LT", "DCT", 256, 2, [512] * 3),
     ),
-    "flexibert-large": _stacks(
-        (12, "SA", "SDP", 1024, 8, [2048] * 3),
-        (12, "LT", "DCT", 512, 16, [4096]),
-    ),
+}
+
+
+def _extrapolated(layers: int, hidden: int) -> dict[str, Any]:
+    """FlexiBERT-Mini's rules at the depth and width of a BERT (sections 4.4 and B.6, Figure 10).
+
+    BERT has heads of 64 and feed-forward layers four times as wide as it is. The first half of the layers has its
+    width, half its heads and three feed-forward layers of half the width; the second half of the layers has half its
+    width, its heads and its feed-forward layer.
+    """
+    heads, wide = hidden // 64, hidden * 4
+    return _stacks(
+        (layers // 2, "SA", "SDP", hidden, heads // 2, [wide // 2] * 3),
+        (layers // 2, "LT", "DCT", hidden // 2, heads, [wide]),
+    )
+
+
+#: Layers and width of the BERTs of Turc et al. (2019), whose counterparts the paper forms.
+NAMED_CARDS |= {
+    f"flexibert-{name}": _extrapolated(layers, hidden)
+    for name, (layers, hidden) in {"mini": (4, 256), "small": (4, 512), "base": (12, 768), "large": (24, 1024)}.items()
 }

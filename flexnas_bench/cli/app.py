@@ -13,6 +13,7 @@ from flexnas_bench.cli import INTERRUPTED
 from flexnas_bench.cli.checking import compact, verify
 from flexnas_bench.cli.compare import compare
 from flexnas_bench.cli.distances import embed, ged
+from flexnas_bench.cli.exporting import export
 from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.info import info
 from flexnas_bench.cli.lookup import optimizers, query
@@ -57,6 +58,7 @@ for _command, _example in (
     (optimizers, "optimizers"),
     (ged, "ged --space g1"),
     (embed, "embed --space g1 --distance ged --dim 16 --figures figures"),
+    (export, "export flexibert-mini --labels 2 --out flexibert-mini"),
     (verify, "verify --store my-results"),
     (compact, "compact my-results"),
 ):
