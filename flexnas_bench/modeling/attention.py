@@ -199,45 +199,43 @@ class _Blocks(torch.autograd.Function):
 
 
 class _Block:
-    """The attention probabilities of some queries of some heads.
+    """The attention of some queries of some heads.
 
     Attributes:
         heads, rows: which.
         probabilities: `heads x rows x n`.
-        kept: of the same shape, which are not dropped; None where dropout is zero.
+        dropped: the same after dropout.
     """
 
     def __init__(self, heads: slice, rows: slice, probabilities: Tensor, dropout: float) -> None:
-        self.heads, self.rows, self.probabilities, self._dropout = heads, rows, probabilities, dropout
-        self.kept = kept(probabilities.shape, dropout, probabilities) if dropout else None
+        self.heads, self.rows = heads, rows
+        self.probabilities = self.dropped = probabilities
+        if dropout:
+            self.dropped = (probabilities * kept(probabilities.shape, dropout, probabilities)).mul_(1 / (1 - dropout))
 
     def weights(self, kernels: Tensor | None) -> Tensor:
         """Weights of the values, after dropout and with kernels."""
-        weights = self._drop(self.probabilities)
         if kernels is None:
-            return weights
-        if weights is self.probabilities:
-            weights = weights.clone()
-        columns = self._columns(kernels, weights.shape[-1])
+            return self.dropped
+        weights = self.dropped.clone()
+        columns = self._columns(kernels)
         inside = weights[..., columns]
         inside += band(kernels[self.heads, self.rows], self.rows.start - columns.start, inside.shape[-1])
         return weights
 
     def of_kernels(self, d_weights: Tensor, kernels: Tensor) -> Tensor:
         """The derivative by the kernels."""
-        columns = self._columns(kernels, d_weights.shape[-1])
+        columns = self._columns(kernels)
         inside = d_weights[..., columns]
         left, right = _margins(kernels[self.heads, self.rows], self.rows.start - columns.start, inside.shape[-1])
         return functional.pad(_unskewed(inside), (-left, -right))
 
     def of_scores(self, d_weights: Tensor) -> Tensor:
-        """The derivative by the scores."""
-        return torch._softmax_backward_data(self._drop(d_weights), self.probabilities, -1, d_weights.dtype)
+        """The derivative by the scores: that of softmax after dropout, in the place of `d_weights`."""
+        products = d_weights.mul_(self.dropped)
+        return products.addcmul_(self.probabilities, products.sum(-1, keepdim=True), value=-1)
 
-    def _drop(self, weights: Tensor) -> Tensor:
-        return weights if self.kept is None else (weights * self.kept).mul_(1 / (1 - self._dropout))
-
-    def _columns(self, kernels: Tensor, n: int) -> slice:
+    def _columns(self, kernels: Tensor) -> slice:
         """Columns that kernels of these rows reach."""
         reach = kernels.shape[-1] // 2
-        return slice(max(self.rows.start - reach, 0), min(self.rows.stop + reach, n))
+        return slice(max(self.rows.start - reach, 0), min(self.rows.stop + reach, kernels.shape[1]))
