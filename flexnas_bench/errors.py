@@ -9,6 +9,11 @@ def shown(value: object) -> str:
         return f"a huge {type(value).__name__}"
 
 
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says, on one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class FlexnasError(Exception):
     """Base of all errors raised on purpose by flexnas-bench; its text is one line for the user."""
 

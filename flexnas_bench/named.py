@@ -46,9 +46,9 @@ NAMED_CARDS |= {
 def _extrapolated(layers: int, hidden: int) -> dict[str, Any]:
     """FlexiBERT-Mini's rules at the depth and width of a BERT (sections 4.4 and B.6, Figure 10).
 
-    BERT has heads of 64 and feed-forward layers four times as wide as it is. The first half of the layers has its
-    width, half its heads and three feed-forward layers of half the width; the second half of the layers has half its
-    width, its heads and its feed-forward layer.
+    BERT has heads of 64 and feed-forward layers four times as wide as it is. The first half of the layers is as wide,
+    with half as many heads and three feed-forward layers of half the width each; the second half of the layers is half
+    as wide, with as many heads and a feed-forward layer as wide as BERT's.
     """
     heads, wide = hidden // 64, hidden * 4
     return _stacks(

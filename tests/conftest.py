@@ -60,3 +60,21 @@ def published() -> Path:
     if not PUBLISHED.is_dir():
         pytest.skip("the published figures are not beside this checkout")
     return PUBLISHED
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Byte-level BPE as RoBERTa's, learned from a few sentences."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import RobertaTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    learned = ByteLevelBPETokenizer()
+    learned.train_from_iterator(
+        ["the film is good", "a bad film", "the very best of all films", "0 1 2 3 4 5 6 7 8 9"] * 3,
+        vocab_size=300,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+    )
+    learned.save_model(str(folder))
+    RobertaTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
+    return folder

@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.lookup import CardArgument
 from flexnas_bench.cli.output import Json, StoreOption, print_json, say
 from flexnas_bench.distance.overlap import THRESHOLD
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import OptionError, first_line
 from flexnas_bench.loading import load_benchmark
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from flexnas_bench.modeling import FlexiBertConfig
+    from flexnas_bench.modeling.model import FlexiBertPreTrainedModel
+
+#: What the folder says of itself to people.
+README = """A model of flexnas-bench: {kind} of {parameters:,} parameters, weights {weights}.
+
+    import flexnas_bench.modeling  # tells transformers of it
+    from transformers import {auto}
+
+    model = {auto}.from_pretrained("FOLDER")
+
+`card.json` is its model card, hash {hash}.
+"""
 
 
 def export(
@@ -23,18 +36,17 @@ def export(
     out: Annotated[Path, typer.Option(help="New or empty folder.")],
     labels: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=10_000, help="A classifier of so many labels (1: a regression) instead of a masked LM."
-        ),
+        typer.Option(min=1, max=10_000, help="A classifier of so many labels (1: regression) instead of a masked LM."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder of a trained model to take weights from; random ones if not given.")
+        Path | None,
+        typer.Option(help="Folder of a trained model to take weights and settings from; random ones if not given."),
     ] = None,
     overlap: Annotated[
         float, typer.Option(min=0, max=1, help="Least share of layers in common, from the input on, with that model.")
     ] = THRESHOLD,
     tokenizer: Annotated[Path | None, typer.Option(help="Folder of a tokenizer, which is written beside.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of random weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of random weights.")] = 0,
     store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
@@ -42,49 +54,80 @@ def export(
     import torch
     from transformers.utils import logging
 
-    from flexnas_bench.modeling import (
-        FlexiBertConfig,
-        FlexiBertForMaskedLM,
-        FlexiBertForSequenceClassification,
-        load_model,
-        transfer_weights,
-    )
-    from flexnas_bench.modeling.folder import write_model
+    from flexnas_bench.modeling import load_model, transfer_weights
+    from flexnas_bench.modeling.folder import check_new, write_model
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    check_new(out)
     found = load_benchmark(store=store).card(card)
-    written = [] if tokenizer is None else [_load_tokenizer(tokenizer).save_pretrained]
+    donor = None if weights is None else load_model(weights)
+    config = _config(found, labels, donor)
+    writers = [] if tokenizer is None else [_fitting(tokenizer, config).save_pretrained]
     torch.manual_seed(seed)
-    model: PreTrainedModel
-    if labels is None:
-        model = FlexiBertForMaskedLM(FlexiBertConfig(found))
-    else:
-        model = FlexiBertForSequenceClassification(FlexiBertConfig(found, num_labels=labels))
+    model = _model(config, labels, donor)
     facts: dict[str, Any] = {
         "out": str(out),
         "class": type(model).__name__,
         "card": found.to_dict(),
         "hash": found.hash,
     }
-    facts["parameters"] = model.num_parameters()
-    facts["weights"] = f"random, seed {seed}" if weights is None else str(weights)
-    if weights is not None:
-        facts["transfer"] = asdict(transfer_weights(model, load_model(weights), overlap))
-    write_model(model, out, *written)
+    facts |= {
+        "parameters": model.num_parameters(),
+        "weights": f"random, seed {seed}" if weights is None else str(weights),
+    }
+    if donor is not None:
+        facts["transfer"] = asdict(transfer_weights(model, donor, overlap))
+    write_model(model, out, *writers, lambda folder: (folder / "README.md").write_text(_page(facts)))
     print_json(facts) if as_json else _show(facts)
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def _config(card: ModelCard, labels: int | None, donor: FlexiBertPreTrainedModel | None) -> FlexiBertConfig:
+    """Of the card, with a donor's settings for the rest, and with other labels if they are asked for."""
+    from flexnas_bench.modeling import FlexiBertConfig
+
+    config = FlexiBertConfig(card)
+    if donor is not None:
+        config = FlexiBertConfig.from_dict(donor.config.to_dict() | {"card": card.to_dict()})
+    if labels is not None and labels != config.num_labels:
+        config.num_labels = labels
+    return config
+
+
+def _model(
+    config: FlexiBertConfig, labels: int | None, donor: FlexiBertPreTrainedModel | None
+) -> FlexiBertPreTrainedModel:
+    """A classifier if labels are asked for or the donor is one, else a masked LM."""
+    from flexnas_bench.modeling import FlexiBertForMaskedLM, FlexiBertForSequenceClassification
+
+    if labels is not None or isinstance(donor, FlexiBertForSequenceClassification):
+        return FlexiBertForSequenceClassification(config)
+    return FlexiBertForMaskedLM(config)
+
+
+def _fitting(folder: Path, config: FlexiBertConfig) -> Any:
+    """A tokenizer with no more words than the model, which takes over its marks; it takes over the model's length."""
     from transformers import AutoTokenizer
 
     if not folder.is_dir():
         raise OptionError(f"--tokenizer: {folder} is no folder")
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # whatever the many tokenizers raise, one line of it
-        reason = str(error).partition("\n")[0]
-        raise OptionError(f"--tokenizer: {folder}: {reason}") from None
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever the many tokenizers raise
+        raise OptionError(f"--tokenizer: {folder}: {first_line(error)}") from None
+    if len(tokenizer) > config.vocab_size:
+        raise OptionError(
+            f"--tokenizer: {len(tokenizer):,} tokens are more than the {config.vocab_size:,} of the model"
+        )
+    for mark in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        setattr(config, mark, getattr(tokenizer, mark))
+    tokenizer.model_max_length = config.max_position_embeddings
+    return tokenizer
+
+
+def _page(facts: dict[str, Any]) -> str:
+    auto = "AutoModelForMaskedLM" if "MaskedLM" in facts["class"] else "AutoModelForSequenceClassification"
+    return README.format(kind=facts["class"], auto=auto, **facts)
 
 
 def _show(facts: dict[str, Any]) -> None:
@@ -92,6 +135,8 @@ def _show(facts: dict[str, Any]) -> None:
     if (taken := facts.get("transfer")) is None:
         say(f"weights: {facts['weights']}")
         return
-    beside = [part for part in ("embeddings", "head") if taken[part]]
+    parts = {"embeddings": taken["embeddings"], "head": taken["head"]}
     layers = f"{taken['layers']} of {facts['card']['l']} layers ({taken['fraction']:.2f})"
-    say(f"weights: {', '.join([layers, *beside])} from {facts['weights']}; what else there is, random")
+    say(f"weights: {', '.join([layers, *(part for part in parts if parts[part])])} from {facts['weights']}")
+    if rest := [part for part in parts if not parts[part]]:
+        say(f"random: {' and '.join(rest)}")

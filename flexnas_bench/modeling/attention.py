@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from flexnas_bench.modeling.dropout import kept
+from flexnas_bench.modeling.dropout import dropout_factors
 
 #: Rows of a block, and entries of all its rows: half a megabyte of float32.
 ROWS, ENTRIES = 64, 2**17
@@ -156,7 +156,7 @@ class _Blocks(torch.autograd.Function):
     ) -> Tensor:
         heads, n, _ = query.shape
         attended = torch.empty_like(value)
-        blocks = []
+        kept: list[Tensor] = []
         for here, rows in _blocks(heads, n):
             q = query[here, rows]
             scores = relative_scores(q, distances, rows.start, n)
@@ -164,29 +164,31 @@ class _Blocks(torch.autograd.Function):
                 scores = torch.baddbmm(scores, q, key[here].mT)
             if mask is not None:
                 scores = scores + mask[here]
-            block = _Block(here, rows, scores.softmax(-1), dropout)
-            blocks.append(block)
-            attended[here, rows] = block.weights(kernels) @ value[here]
-        ctx.save_for_backward(query, key, value, kernels, distances)
-        ctx.blocks = blocks
+            probabilities = dropped = scores.softmax(-1)
+            if dropout:
+                dropped = probabilities * dropout_factors(probabilities.shape, dropout, probabilities)
+            if any(ctx.needs_input_grad):
+                kept += [probabilities, dropped]
+            attended[here, rows] = _weights(dropped, kernels, here, rows) @ value[here]
+        ctx.save_for_backward(query, key, value, kernels, distances, *kept)
         return attended
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, kernels, distances = ctx.saved_tensors
-        n = query.shape[1]
+        query, key, value, kernels, distances, *kept = ctx.saved_tensors
+        heads, n, _ = query.shape
         d_query, d_value, d_distances = torch.empty_like(query), torch.zeros_like(value), torch.zeros_like(distances)
         d_key = None if key is None else torch.zeros_like(key)
         d_kernels = None if kernels is None else torch.empty_like(kernels)
-        for block in ctx.blocks:
-            here, rows = block.heads, block.rows
+        for (here, rows), probabilities, dropped in zip(_blocks(heads, n), kept[::2], kept[1::2], strict=True):
             q, d = query[here, rows], gradient[here, rows]
-            d_value[here].baddbmm_(block.weights(kernels).mT, d)
+            d_value[here].baddbmm_(_weights(dropped, kernels, here, rows).mT, d)
             d_weights = d @ value[here].mT
             if d_kernels is not None:
-                d_kernels[here, rows] = block.of_kernels(d_weights, kernels)
-            d_scores = block.of_scores(d_weights)
+                d_kernels[here, rows] = _of_kernels(d_weights, kernels, rows)
+            d_scores = d_weights.mul_(dropped)  # of dropout after softmax
+            d_scores.addcmul_(probabilities, d_scores.sum(-1, keepdim=True), value=-1)
             d_products = _unskewed(d_scores)
             near = _near(distances, rows.start, q.shape[1], n)
             d_q = d_products @ near
@@ -198,44 +200,25 @@ class _Blocks(torch.autograd.Function):
         return d_query, d_key, d_value, d_kernels, d_distances, None, None
 
 
-class _Block:
-    """The attention of some queries of some heads.
+def _weights(dropped: Tensor, kernels: Tensor | None, here: slice, rows: slice) -> Tensor:
+    """Weights of the values: attention probabilities after dropout, with kernels."""
+    if kernels is None:
+        return dropped
+    weights, columns = dropped.clone(), _columns(kernels, rows)
+    inside = weights[..., columns]
+    inside += band(kernels[here, rows], rows.start - columns.start, inside.shape[-1])
+    return weights
 
-    Attributes:
-        heads, rows: which.
-        probabilities: `heads x rows x n`.
-        dropped: the same after dropout.
-    """
 
-    def __init__(self, heads: slice, rows: slice, probabilities: Tensor, dropout: float) -> None:
-        self.heads, self.rows = heads, rows
-        self.probabilities = self.dropped = probabilities
-        if dropout:
-            self.dropped = (probabilities * kept(probabilities.shape, dropout, probabilities)).mul_(1 / (1 - dropout))
+def _of_kernels(d_weights: Tensor, kernels: Tensor, rows: slice) -> Tensor:
+    """The derivative by the kernels of some queries."""
+    columns = _columns(kernels, rows)
+    inside = d_weights[..., columns]
+    left, right = _margins(kernels[:1, rows], rows.start - columns.start, inside.shape[-1])
+    return functional.pad(_unskewed(inside), (-left, -right))
 
-    def weights(self, kernels: Tensor | None) -> Tensor:
-        """Weights of the values, after dropout and with kernels."""
-        if kernels is None:
-            return self.dropped
-        weights = self.dropped.clone()
-        columns = self._columns(kernels)
-        inside = weights[..., columns]
-        inside += band(kernels[self.heads, self.rows], self.rows.start - columns.start, inside.shape[-1])
-        return weights
 
-    def of_kernels(self, d_weights: Tensor, kernels: Tensor) -> Tensor:
-        """The derivative by the kernels."""
-        columns = self._columns(kernels)
-        inside = d_weights[..., columns]
-        left, right = _margins(kernels[self.heads, self.rows], self.rows.start - columns.start, inside.shape[-1])
-        return functional.pad(_unskewed(inside), (-left, -right))
-
-    def of_scores(self, d_weights: Tensor) -> Tensor:
-        """The derivative by the scores: that of softmax after dropout, in the place of `d_weights`."""
-        products = d_weights.mul_(self.dropped)
-        return products.addcmul_(self.probabilities, products.sum(-1, keepdim=True), value=-1)
-
-    def _columns(self, kernels: Tensor) -> slice:
-        """Columns that kernels of these rows reach."""
-        reach = kernels.shape[-1] // 2
-        return slice(max(self.rows.start - reach, 0), min(self.rows.stop + reach, kernels.shape[1]))
+def _columns(kernels: Tensor, rows: slice) -> slice:
+    """Columns that kernels of these rows reach."""
+    reach = kernels.shape[-1] // 2
+    return slice(max(rows.start - reach, 0), min(rows.stop + reach, kernels.shape[1]))

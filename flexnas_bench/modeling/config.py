@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 
 from flexnas_bench.card import ModelCard
 from flexnas_bench.cost import POSITIONS, TOKEN_TYPES, VOCABULARY
+from flexnas_bench.errors import InvalidCardError
 
 
 class FlexiBertConfig(PreTrainedConfig):
@@ -53,6 +54,9 @@ class FlexiBertConfig(PreTrainedConfig):
         tie_word_embeddings: bool = True,
         **others: Any,
     ) -> None:
+        for settled in ("num_hidden_layers", "hidden_size"):
+            if settled in others:
+                raise InvalidCardError(f"{settled}: is settled by the card")
         self.card = _read(card).to_dict()
         self.vocab_size = vocab_size
         self.max_position_embeddings = max_position_embeddings

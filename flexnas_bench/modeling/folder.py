@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,9 +12,8 @@ from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
 
-from flexnas_bench.errors import OptionError, WeightsError
+from flexnas_bench.errors import FlexnasError, OptionError, WeightsError, first_line
 from flexnas_bench.modeling.config import FlexiBertConfig
 
 if TYPE_CHECKING:
@@ -36,34 +36,48 @@ def read_config(folder: Path) -> FlexiBertConfig:
         raise WeightsError(f"{path}: {getattr(error, 'strerror', None) or 'not JSON'}") from None
     if not isinstance(values, dict) or not values.get("card"):
         raise WeightsError(f"{path}: no model card; not the folder of a FlexiBERT model")
-    config: FlexiBertConfig = FlexiBertConfig.from_dict(values)
+    try:
+        config: FlexiBertConfig = FlexiBertConfig.from_dict(values)
+    except FlexnasError:
+        raise
+    except Exception as error:  # whatever a setting that makes no sense breaks
+        raise WeightsError(f"{path}: {first_line(error)}") from None
     return config
 
 
-def check_folder(folder: Path, encoder: Callable[[FlexiBertConfig], nn.Module]) -> None:
-    """Checks that a folder has the weights of the encoder that its card describes; a head may be missing.
+def check_folder(folder: Path, make: type[PreTrainedModel]) -> None:
+    """Checks that a folder has the weights that its card and a class of models need.
 
     Args:
         folder: of a saved model.
-        encoder: makes the encoder of a configuration.
+        make: the class; the encoder is found in files of whole models too.
 
     Raises:
         WeightsError: the weights are missing, damaged, or those of another model.
         InvalidCardError: the card is none.
     """
-    config = read_config(folder)
-    if (folder / SHARDS).exists():
-        return  # a model of many files, which transformers looks at
-    with torch.device("meta"):
-        needed = {name: tuple(value.shape) for name, value in encoder(config).state_dict().items()}
-    path = folder / WEIGHTS
-    found = _shapes(path)
-    for name, shape in needed.items():
-        have = found.get(f"encoder.{name}", found.get(name))
+    config, prefix = read_config(folder), f"{make.base_model_prefix}."
+    found = _shapes(folder)
+    try:
+        with torch.device("meta"):
+            model = make(config)
+    except Exception as error:  # whatever a setting that makes no sense breaks
+        raise WeightsError(f"{folder / CONFIG}: {first_line(error)}") from None
+    for name, value in model.named_parameters():  # those that are tied once, as files have them
+        names = (name, f"{prefix}{name}", name.removeprefix(prefix))
+        have, shape = next((found[one] for one in names if one in found), None), tuple(value.shape)
         if have is None:
-            raise WeightsError(f"{path}: no {name}, which the model card needs; are these weights of another model?")
+            raise WeightsError(f"{folder}: no weights {name}, which the model card needs; are these of another model?")
         if have != shape:
-            raise WeightsError(f"{path}: {name} has shape {have}, and the model card needs {shape}")
+            raise WeightsError(f"{folder}: weights {name} have shape {have}, and the model card needs {shape}")
+
+
+def check_new(folder: Path) -> Path:
+    """The whole path of a folder that is not there, or is empty; raises `OptionError` for another."""
+    folder = folder.resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OptionError(f"{folder}: is there already; choose a new or empty folder")
+    return folder
 
 
 def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], Any]) -> None:
@@ -73,8 +87,7 @@ def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], 
         OptionError: there is something in the folder.
         OSError: it cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OptionError(f"{folder}: is there already; choose a new or empty folder")
+    folder = check_new(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{uuid4().hex}")
     try:
@@ -82,6 +95,9 @@ def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], 
         (temporary / CARD).write_text(json.dumps(model.config.card) + "\n")
         for write in others:
             write(temporary)
+        for path in temporary.iterdir():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
         temporary.replace(folder)
     except SafetensorError as error:
         raise WeightsError(f"{folder}: {error}") from None
@@ -89,11 +105,26 @@ def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], 
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
-    if not path.exists():
-        raise WeightsError(f"{path}: no such file")
+def _shapes(folder: Path) -> Mapping[str, tuple[int, ...]]:
+    """Shapes of all weights in a folder, of one file or of several that an index lists."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in _files(folder):
+        if not path.exists():
+            raise WeightsError(f"{path}: no such file")
+        try:
+            with safe_open(path, "pt") as file:
+                found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path}: not a whole safetensors file: {first_line(error)}") from None
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    index = folder / SHARDS
+    if (folder / WEIGHTS).exists() or not index.exists():
+        return [folder / WEIGHTS]
     try:
-        with safe_open(path, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
+        names = set(json.loads(index.read_bytes())["weight_map"].values())
+        return [folder / Path(name).name for name in sorted(names)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise WeightsError(f"{index}: no list of files") from None

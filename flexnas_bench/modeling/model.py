@@ -19,6 +19,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, SequenceClassifierOutput
 from transformers.utils.generic import can_return_tuple
 
+from flexnas_bench.errors import FlexnasError, WeightsError, first_line
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.modeling.config import FlexiBertConfig
 from flexnas_bench.modeling.dropout import Dropout
@@ -97,8 +98,10 @@ class FlexiBertPreTrainedModel(PreTrainedModel):
             WeightsError: for such a folder.
             InvalidCardError: its card is none.
         """
-        if (folder := Path(pretrained_model_name_or_path)).is_dir():
-            check_folder(folder / options.get("subfolder", ""), FlexiBertModel)
+        if pretrained_model_name_or_path is not None and not options.get("variant"):  # whose files have other names
+            folder = Path(pretrained_model_name_or_path, options.get("subfolder") or "")
+            if folder.is_dir():
+                check_folder(folder, FlexiBertModel)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **options)
 
     @torch.no_grad()
@@ -213,14 +216,18 @@ class FlexiBertForMaskedLM(FlexiBertPreTrainedModel):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        **others: Any,
+        output_hidden_states: bool | None = None,
+        **_: Any,
     ) -> MaskedLMOutput:
         """Logits, `batch x n x vocabulary`, and with labels (`batch x n`, -100 for none) the mean loss in nats.
 
         Args and errors are those of `FlexiBertModel.forward`.
         """
-        found = self.encoder(input_ids, attention_mask, **others)
+        inputs = (input_ids, attention_mask, token_type_ids, inputs_embeds, output_hidden_states)
+        found = self.encoder(*inputs, return_dict=True)
         logits = self.lm_head(found.last_hidden_state)
         loss = None if labels is None else self.loss_function(logits, labels, vocab_size=self.config.vocab_size)
         return MaskedLMOutput(loss=loss, logits=logits, hidden_states=found.hidden_states)
@@ -234,11 +241,11 @@ class ClassificationHead(nn.Module):
         dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
         self.dense = nn.Linear(hidden, hidden)
         self.dropout = Dropout(dropout)
-        self.labels = nn.Linear(hidden, config.num_labels or 2)
+        self.out_proj = nn.Linear(hidden, config.num_labels or 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """`batch x n x h` to `batch x labels`."""
-        return self.labels(self.dropout(torch.tanh(self.dense(self.dropout(x[:, 0])))))
+        return self.out_proj(self.dropout(torch.tanh(self.dense(self.dropout(x[:, 0])))))
 
 
 class FlexiBertForSequenceClassification(FlexiBertPreTrainedModel):
@@ -256,21 +263,25 @@ class FlexiBertForSequenceClassification(FlexiBertPreTrainedModel):
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        **others: Any,
+        output_hidden_states: bool | None = None,
+        **_: Any,
     ) -> SequenceClassifierOutput:
         """Logits, `batch x labels`, and with labels (`batch`) the loss that `config.problem_type` asks for.
 
         Args and errors are those of `FlexiBertModel.forward`.
         """
-        found = self.encoder(input_ids, attention_mask, **others)
+        inputs = (input_ids, attention_mask, token_type_ids, inputs_embeds, output_hidden_states)
+        found = self.encoder(*inputs, return_dict=True)
         logits = self.classifier(found.last_hidden_state)
         loss = None if labels is None else self.loss_function(labels, logits, self.config)
         return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=found.hidden_states)
 
 
 def load_model(folder: Path) -> FlexiBertPreTrainedModel:
-    """The model in a folder, of the class that wrote it.
+    """The model in a folder, of the class that wrote it, with all of its weights.
 
     Raises:
         WeightsError: the weights are missing, damaged, or those of another model.
@@ -279,4 +290,10 @@ def load_model(folder: Path) -> FlexiBertPreTrainedModel:
     names = read_config(folder).architectures or []
     kinds = (FlexiBertForMaskedLM, FlexiBertForSequenceClassification)
     kind = next((kind for kind in kinds if kind.__name__ in names), FlexiBertModel)
-    return kind.from_pretrained(folder)
+    check_folder(folder, kind)
+    try:
+        return kind.from_pretrained(folder)
+    except FlexnasError:
+        raise
+    except Exception as error:  # of a configuration that makes no sense, whatever it is that it breaks
+        raise WeightsError(f"{folder}: cannot be loaded: {first_line(error)}") from None

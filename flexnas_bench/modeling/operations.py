@@ -15,7 +15,7 @@ from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.modeling.attention import attend, attend_in_blocks
 from flexnas_bench.modeling.config import FlexiBertConfig
 from flexnas_bench.modeling.sentences import Sentences
-from flexnas_bench.modeling.transforms import dct, dct_matrix, dft, dft_by_matrices
+from flexnas_bench.modeling.transforms import by_groups, dct, dct_by_matrices, dft, dft_by_matrices
 
 
 class Operation(nn.Module):
@@ -44,21 +44,22 @@ class Operation(nn.Module):
     def split(self, maps: Tensor) -> tuple[Tensor, ...]:
         """`batch x n x (maps h)` as tensors `batch x heads x n x d`."""
         batch, n, _ = maps.shape
-        parts = maps.view(batch, n, -1, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
+        parts = maps.view(batch, n, self.count, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
         return parts.contiguous().unbind()
 
     def attend(
         self, query: Tensor, key: Tensor | None, value: Tensor, sentences: Sentences, kernels: Tensor | None = None
     ) -> Tensor:
         """What the heads find by relative positions, and otherwise, mapped: `batch x n x h`."""
-        attention = attend_in_blocks if self._on_cpu(query) else attend
+        attention = attend_in_blocks if self._in_blocks(query) else attend
         dropout = self.config.attention_probs_dropout_prob if self.training else 0.0
         distances = self.distances.to(query.dtype)
         scaled = query * self.head_size**-0.5
         found = attention(scaled, key, value, distances, sentences.scores, kernels, dropout)
         return self.output(found.transpose(1, 2).flatten(2))
 
-    def _on_cpu(self, x: Tensor) -> bool:
+    def _in_blocks(self, x: Tensor) -> bool:
+        """On a CPU, unless plain operations are wanted, or needed."""
         wanted = self.config._attn_implementation != "eager" and not torch.compiler.is_compiling()
         return wanted and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
 
@@ -100,9 +101,21 @@ class LinearTransform(Operation):
         return self._transform(sentences.cleared(x), sentences) + self.attend(query, None, value, sentences)
 
     def _transform(self, x: Tensor, sentences: Sentences) -> Tensor:
-        if sentences.dct is not None and self.kind == "DCT":
-            return dct(x, sentences.dct, dct_matrix(x.shape[-1], x.dtype, x.device))
-        return dft(x) if sentences.dft is None else dft_by_matrices(x, *sentences.dft)
+        if sentences.groups:
+            return by_groups(x, sentences.groups, dft if self.kind == "DFT" else dct)
+        if self.kind == "DFT":
+            return dft(x) if sentences.dft is None else dft_by_matrices(x, *sentences.dft)
+        return dct(x) if sentences.dct is None else dct_by_matrices(x, sentences.dct)
+
+
+class Depthwise(nn.Conv1d):
+    """A convolution of `batch x n x h` along n, each feature by itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`batch x n x h` to the same."""
+        images = x.transpose(1, 2).unsqueeze(2)  # a row of pixels with their channels last: several times as fast
+        weight, padding = self.weight.unsqueeze(2), (0, self.kernel_size[0] // 2)
+        return functional.conv2d(images, weight, padding=padding, groups=self.groups).squeeze(2).transpose(1, 2)
 
 
 class SpanConvolution(Operation):
@@ -111,7 +124,7 @@ class SpanConvolution(Operation):
     def __init__(self, layer: EncoderLayer, config: FlexiBertConfig) -> None:
         super().__init__(layer, config)
         hidden, self.size = layer.hidden, int(layer.parameter)
-        self.depthwise = nn.Conv1d(hidden, hidden, self.size, padding=self.size // 2, groups=hidden, bias=False)
+        self.depthwise = Depthwise(hidden, hidden, self.size, padding=self.size // 2, groups=hidden, bias=False)
         self.pointwise = nn.Linear(hidden, hidden)
         self.kernels = nn.Linear(hidden, layer.heads * self.size)
 
@@ -119,17 +132,11 @@ class SpanConvolution(Operation):
         """`batch x n x h` to the same."""
         maps = self.maps(x)
         query, value = self.split(maps)
-        spans = self.pointwise(self._convolve(sentences.cleared(x)))
+        spans = self.pointwise(self.depthwise(sentences.cleared(x)))
         kernels = self.kernels(spans * maps[..., : x.shape[-1]]).unflatten(-1, (self.heads, self.size)).softmax(-1)
         if sentences.tokens is not None:
             value = value * sentences.tokens[:, None]
         return self.attend(query, None, value, sentences, kernels.transpose(1, 2).contiguous())
-
-    def _convolve(self, x: Tensor) -> Tensor:
-        images = x.transpose(1, 2).unsqueeze(2)  # a row of pixels with their channels last: several times as fast
-        weight = self.depthwise.weight.unsqueeze(2)
-        padding = (0, self.size // 2)
-        return functional.conv2d(images, weight, padding=padding, groups=len(weight)).squeeze(2).transpose(1, 2)
 
 
 #: The operation of each name that a card can have.

@@ -34,8 +34,8 @@ class Transfer:
 def transfer_weights(query: PreTrainedModel, donor: PreTrainedModel, threshold: float = THRESHOLD) -> Transfer:
     """Copies the weights of a trained neighbour where the cards begin alike, and leaves all others as they are.
 
-    Layers of the biased overlap are copied with the projections between them. Embeddings, and a head of the same kind,
-    are where their shapes agree.
+    Layers of the biased overlap are copied, each with the projection at its end if both models have one of that shape
+    (appendix A.1). Embeddings, and a head of the same kind, are where their shapes agree.
 
     Args:
         query: model to fill.
@@ -44,7 +44,7 @@ def transfer_weights(query: PreTrainedModel, donor: PreTrainedModel, threshold: 
             fewer means all of them.
 
     Raises:
-        TransferRefusedError: the overlap fraction is under the threshold, or sizes beside the cards differ.
+        TransferRefusedError: the overlap fraction is under the threshold, or other settings do not fit together.
     """
     mine: Any = query.base_model
     theirs: Any = donor.base_model
@@ -56,10 +56,11 @@ def transfer_weights(query: PreTrainedModel, donor: PreTrainedModel, threshold: 
         )
     if query.config.max_position_embeddings != donor.config.max_position_embeddings:
         raise TransferRefusedError("the two models know different numbers of positions")
+    if query.config.tie_word_embeddings != donor.config.tie_word_embeddings:
+        raise TransferRefusedError("one of the two models has its output tied with its embeddings, and one has not")
     for layer, source in zip(mine.layers[:layers], theirs.layers[:layers], strict=True):
-        for (name, part), other in zip(layer.named_children(), source.children(), strict=True):
-            if not _copy(part, other) and name != "projection":
-                raise TransferRefusedError(f"the two models differ in the shape of {name}")
+        for part, other in zip(layer.children(), source.children(), strict=True):
+            _copy(part, other)
     return Transfer(layers, fraction, _copy(mine.embeddings, theirs.embeddings), _copy_head(query, donor))
 
 

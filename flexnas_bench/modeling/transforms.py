@@ -1,16 +1,31 @@
 """Orthonormal transforms of sentences over tokens and features: DFT as in FNet (Lee-Thorp et al. 2021), and DCT.
 
 A sentence is transformed over its own length, from its first token to its last, whatever padding stands around it.
-Where all are as long as the batch, the DFT is one FFT; otherwise each has a matrix for its tokens, zero outside of it.
+Where lengths differ, a CPU transforms those of one length together; elsewhere each sentence has a matrix for its
+tokens, zero outside of it, so that all go in one product.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import pi
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Group(NamedTuple):
+    """Sentences of a batch that begin and end at the same positions.
+
+    Attributes:
+        rows: which, as indices.
+        tokens: their positions.
+    """
+
+    rows: Tensor
+    tokens: slice
 
 
 def dft(x: Tensor) -> Tensor:
@@ -24,9 +39,22 @@ def dft_by_matrices(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return cosines @ spectrum.real.to(x.dtype) + sines @ spectrum.imag.to(x.dtype)
 
 
-def dct(x: Tensor, tokens: Tensor, features: Tensor) -> Tensor:
-    """The orthonormal DCT-II of `batch x n x h` over the last two dimensions, with a matrix for each of them."""
-    return tokens @ (x @ features.mT)
+def dct(x: Tensor) -> Tensor:
+    """The orthonormal DCT-II of `batch x n x h` over the last two dimensions."""
+    return dct_by_matrices(x, dct_matrix(x.shape[-2], x.dtype, x.device))
+
+
+def dct_by_matrices(x: Tensor, tokens: Tensor) -> Tensor:
+    """The same for sentences of unequal lengths, with what `dct_matrices` has for them."""
+    return tokens @ (x @ dct_matrix(x.shape[-1], x.dtype, x.device).T)
+
+
+def by_groups(x: Tensor, groups: Sequence[Group], transform: Callable[[Tensor], Tensor]) -> Tensor:
+    """A transform of sentences of unequal lengths, those together that have the same; zero elsewhere."""
+    found = torch.zeros_like(x)
+    for group in groups:
+        found[group.rows, group.tokens] = transform(x[group.rows, group.tokens]).to(x.dtype)
+    return found
 
 
 def dft_matrices(length: Tensor, first: Tensor, n: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -61,8 +89,9 @@ def dct_matrix(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _make(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    length = torch.tensor([n], device=device)
-    return dct_matrices(length, torch.zeros_like(length), n, dtype)[0]
+    with torch.inference_mode(False), torch.no_grad():  # what is remembered is for training too
+        length = torch.tensor([n], device=device)
+        return dct_matrices(length, torch.zeros_like(length), n, dtype)[0]
 
 
 _remember = lru_cache(maxsize=64)(_make)

@@ -5,9 +5,15 @@ import sys
 
 import pytest
 import torch
+from transformers import AutoTokenizer, pipeline
 
 from flexnas_bench import ModelCard
-from flexnas_bench.modeling import FlexiBertForMaskedLM, FlexiBertForSequenceClassification, load_model
+from flexnas_bench.modeling import (
+    FlexiBertConfig,
+    FlexiBertForMaskedLM,
+    FlexiBertForSequenceClassification,
+    load_model,
+)
 
 TINY = ModelCard.named("bert-tiny")
 
@@ -68,6 +74,7 @@ def test_trained_weights_come_from_a_folder(flexnas, tmp_path):
         ([TINY.to_json().replace('"n": [2, 2]', '"n": [3, 2]')], "3 heads do not divide hidden size 128"),
         (["bert-tiny", "--labels", "0"], "--labels"),
         (["bert-tiny", "--overlap", "1.5"], "--overlap"),
+        (["bert-tiny", "--seed", "9" * 25], "--seed"),
         (["bert-tiny", "--weights", "nowhere"], "nowhere/config.json: No such file or directory"),
         (["bert-tiny", "--tokenizer", "nowhere"], "--tokenizer: nowhere is no folder"),
         (["bert-tiny", "--tokenizer", "."], "--tokenizer: .: "),
@@ -80,6 +87,61 @@ def test_mistakes_end_in_one_line_and_write_nothing(flexnas, tmp_path, monkeypat
     assert reason in complained
     assert complained.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def small_donor(folder, kind=FlexiBertForSequenceClassification, **settings):
+    kind(FlexiBertConfig("bert-tiny", **{"vocab_size": 300, "max_position_embeddings": 64} | settings)).save_pretrained(
+        folder
+    )
+
+
+def test_settings_come_from_the_donor_too(flexnas, tmp_path):
+    small_donor(tmp_path / "donor", id2label={0: "no", 1: "maybe", 2: "yes"})
+    code, said, _ = flexnas("export", "bert-tiny", "--weights", tmp_path / "donor", "--out", tmp_path / "a")
+    assert code == 0
+    assert "embeddings, head from" in said
+    again = load_model(tmp_path / "a")
+    assert type(again) is FlexiBertForSequenceClassification
+    assert (again.config.vocab_size, again.config.max_position_embeddings) == (300, 64)
+    assert again.config.id2label == {0: "no", 1: "maybe", 2: "yes"}
+    code, said, _ = flexnas(
+        "export", "bert-tiny", "--weights", tmp_path / "donor", "--labels", 5, "--out", tmp_path / "b"
+    )
+    assert code == 0
+    assert "random: head" in said
+
+
+def test_a_tokenizer_is_written_beside_and_fits(flexnas, tmp_path, tokenizer_folder):
+    code, _, _ = flexnas("export", "bert-tiny", "--labels", 2, "--tokenizer", tokenizer_folder, "--out", tmp_path / "a")
+    assert code == 0
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "a")
+    assert tokenizer.model_max_length == 512
+    classify = pipeline("text-classification", model=load_model(tmp_path / "a"), tokenizer=tokenizer, device="cpu")
+    assert 0 < classify("the film is good " * 300, truncation=True)[0]["score"] < 1
+    small_donor(tmp_path / "donor", vocab_size=20)
+    command = [
+        "export",
+        "bert-tiny",
+        "--weights",
+        tmp_path / "donor",
+        "--tokenizer",
+        tokenizer_folder,
+        "--out",
+        tmp_path / "b",
+    ]
+    code, _, complained = flexnas(*command)
+    assert code == 2
+    assert "298 tokens are more than the 20 of the model" in complained
+
+
+def test_the_folder_of_a_model_says_how_to_load_it(flexnas, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert flexnas("export", "bert-tiny", "--out", ".")[0] == 0
+    page = (tmp_path / "here" / "README.md").read_text()
+    assert "import flexnas_bench.modeling" in page
+    assert "AutoModelForMaskedLM" in page
+    assert TINY.hash in page
 
 
 def test_a_stranger_gives_no_weights(flexnas, tmp_path):

@@ -6,7 +6,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from flexnas_bench.modeling import attention
 from flexnas_bench.modeling.attention import attend, attend_in_blocks, band, relative_scores
-from flexnas_bench.modeling.dropout import Dropout, kept
+from flexnas_bench.modeling.dropout import Dropout, dropout_factors
 from tests.modeling.conftest import plain_attention, plain_convolution
 
 BOTH = pytest.mark.parametrize("attention_of", [attend, attend_in_blocks])
@@ -125,11 +125,15 @@ def test_dropped_probabilities_are_made_up_for(attention_of):
     torch.testing.assert_close(attention_of(query, key, value, distances, dropout=0.0), value)
 
 
-@given(p=st.floats(0.001, 0.999))
-def test_as_much_is_kept_as_was_asked_for(p):
+@given(p=st.floats(0, 1))
+def test_as_much_is_dropped_as_was_asked_for(p):
     count = 40_001  # not a multiple of four
-    share = kept(torch.Size([count]), p, torch.empty(0)).double().mean().item()
-    assert abs(share - (1 - p)) < 5 * (p * (1 - p) / count) ** 0.5 + 1 / 2**16
+    factors = dropout_factors(torch.Size([count]), p, torch.empty(0, dtype=torch.float64))
+    share = (factors == 0).double().mean().item()
+    assert abs(share - p) < 5 * (p * (1 - p) / count) ** 0.5 + 1 / 2**16
+    if share < 1:
+        (factor,) = factors[factors != 0].unique()
+        assert factor == pytest.approx(1 / (1 - p), rel=0.6 / 2**16 / max(1 - p, 1e-9))
 
 
 def test_dropout_is_that_of_torch_but_for_what_it_draws():
@@ -149,7 +153,26 @@ def test_dropout_is_that_of_torch_but_for_what_it_draws():
 def test_a_seed_settles_what_is_dropped():
     def draw(seed):
         torch.manual_seed(seed)
-        return kept(torch.Size([100]), 0.5, torch.empty(0))
+        return dropout_factors(torch.Size([100]), 0.5, torch.empty(0))
 
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3), draw(4))
+
+
+def test_nothing_is_kept_after_the_derivatives():
+    """What is saved is saved where autograd lets go of it, and hooks can see it."""
+    query, key, value, distances, _ = inputs((2, 2, 6, 3), keyed=True)
+    seen = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: seen.append(x.shape) or x, lambda x: x):
+        found = attend_in_blocks(query, key, value, distances, dropout=0.5)
+    assert sum(shape[-1] == 6 and len(shape) == 3 for shape in seen) >= 4
+    found.sum().backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        found.sum().backward()
+
+
+def test_derivatives_can_be_taken_twice_where_the_graph_is_kept():
+    query, key, value, distances, kernels = inputs((1, 2, 6, 3), keyed=False, k=5)
+    found = attend_in_blocks(query, key, value, distances, None, kernels, 0.3).square().sum()
+    first, second = (torch.autograd.grad(found, [query, kernels], retain_graph=True) for _ in range(2))
+    torch.testing.assert_close(first, second, atol=0, rtol=0)

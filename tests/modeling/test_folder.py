@@ -55,8 +55,12 @@ def foreign(folder):
         (with_content(lambda content: b""), WeightsError, "not a whole safetensors file"),
         (lambda folder: (folder / FILE).unlink(), WeightsError, "no such file"),
         (foreign, WeightsError, "which the model card needs"),
-        (with_card(h=[256, 256]), WeightsError, r"has shape .*, and the model card needs"),
-        (with_card(p=["SDP", "WMA"]), WeightsError, r"no layers\.1\.operation\.similarity, which the model card needs"),
+        (with_card(h=[256, 256]), WeightsError, r"have shape .*, and the model card needs"),
+        (
+            with_card(p=["SDP", "WMA"]),
+            WeightsError,
+            r"no weights .*layers\.1\.operation\.similarity",
+        ),
         (with_card(o=["SA", "XX"]), InvalidCardError, "layer 2, field o: 'XX' is not one of SA, LT, DSC"),
         (with_card(n=[3, 2]), InvalidCardError, "layer 1, field n: 3 heads do not divide hidden size 128"),
         (lambda folder: configure(folder, card=None), WeightsError, "no model card"),
@@ -109,3 +113,55 @@ def test_what_fails_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="no space left"):
         write_model(FlexiBertModel(small_config(TINY)), tmp_path / "model", fail)
     assert not list(tmp_path.iterdir())
+
+
+def sharded(folder):
+    model = FlexiBertForMaskedLM(small_config(TINY))
+    shutil.rmtree(folder)
+    model.save_pretrained(folder, max_shard_size="200KB")
+    assert not (folder / FILE).exists()
+    return sorted(folder.glob("model-*.safetensors"))
+
+
+def test_weights_in_several_files_are_looked_at_as_those_in_one(folder):
+    files = sharded(folder)
+    assert len(files) > 1
+    assert type(load_model(folder)) is FlexiBertForMaskedLM
+    configure(folder, card=TINY.to_dict() | {"p": ["SDP", "WMA"]})
+    with pytest.raises(WeightsError, match="similarity, which the model card needs"):
+        AutoModelForMaskedLM.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(file.read_bytes()[:-9])])
+def test_damaged_files_of_several_are_refused_in_one_line(folder, damage):
+    damage(sharded(folder)[-1])
+    with pytest.raises(WeightsError, match=r"model-0.*safetensors: (no such file|not a whole)"):
+        load_model(folder)
+
+
+def test_a_broken_index_is_refused_in_one_line(folder):
+    sharded(folder)
+    (folder / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(WeightsError, match="no list of files"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("changes", [{"vocab_size": "abc"}, {"num_hidden_layers": 3}])
+def test_settings_that_make_no_sense_are_refused_in_one_line(folder, changes):
+    configure(folder, **changes)
+    with pytest.raises((WeightsError, InvalidCardError)) as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_head_that_is_missing_is_not_made_up(tmp_path):
+    FlexiBertModel(small_config(TINY)).save_pretrained(tmp_path)
+    configure(tmp_path, architectures=["FlexiBertForMaskedLM"])
+    with pytest.raises(WeightsError, match=r"no weights lm_head\."):
+        load_model(tmp_path)
+
+
+def test_weights_can_be_given_without_a_folder():
+    model = FlexiBertForMaskedLM(small_config(TINY))
+    again = FlexiBertForMaskedLM.from_pretrained(None, config=model.config, state_dict=model.state_dict())
+    assert all((a == b).all() for a, b in zip(model.parameters(), again.parameters(), strict=True))

@@ -173,6 +173,23 @@ def test_compiled_to_machine_code_is_eager(padded, name):
         torch.testing.assert_close(torch.compile(model, fullgraph=True)(ids, mask).logits, model(ids, mask).logits)
 
 
+@given(card=space_cards)
+@settings(max_examples=6)
+def test_cards_of_the_papers_spaces_are_saved_autocast_and_batched(padded, tmp_path_factory, card):
+    ids, mask = padded
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    model = FlexiBertForSequenceClassification(small_config(card)).eval()
+    model.save_pretrained(folder)
+    expected = model(ids, mask).logits
+    loaded = AutoModelForSequenceClassification.from_pretrained(folder)
+    torch.testing.assert_close(loaded(ids, mask).logits, expected)
+    order = torch.tensor([2, 0, 1])
+    torch.testing.assert_close(model(ids[order], mask[order]).logits, expected[order], atol=1e-5, rtol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(model(ids, mask).logits.float(), expected, atol=0.05, rtol=0.05)
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_saved_and_loaded_is_the_same(tmp_path, padded, kind):
     ids, mask = padded
@@ -195,7 +212,7 @@ def test_a_classifier_begins_with_the_encoder_of_a_language_model(tmp_path):
     model.save_pretrained(tmp_path)
     loaded = FlexiBertForSequenceClassification.from_pretrained(tmp_path, num_labels=3)
     torch.testing.assert_close(loaded.encoder.state_dict(), model.encoder.state_dict())
-    assert loaded.classifier.labels.weight.shape == (3, 16)
+    assert loaded.classifier.out_proj.weight.shape == (3, 16)
     assert loaded.classifier.dense.weight.std() < 0.05  # its own, not the other head's
 
 
@@ -235,6 +252,38 @@ def test_checkpoints_of_activations_change_nothing(padded):
     torch.testing.assert_close(*slopes)
 
 
+def test_checkpoints_of_activations_drop_the_same_again(padded):
+    ids, mask = padded
+    model = initialised(FlexiBertForMaskedLM, small_config(ALL)).train()
+    slopes = []
+    for checkpointing in (False, True):
+        if checkpointing:
+            getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+        torch.manual_seed(4)
+        model.zero_grad()
+        model(ids, mask, labels=ids).loss.backward()
+        slopes.append([value.grad.clone() for value in model.parameters()])
+    torch.testing.assert_close(*slopes)
+
+
+def test_types_of_tokens_count_and_stand_where_others_have_them(padded):
+    ids, mask = padded
+    model = initialised(FlexiBertForSequenceClassification, small_config(ALL))
+    types = (torch.arange(7) > 2).long().expand(3, 7)
+    assert not torch.allclose(model(ids, mask, types).logits, model(ids, mask).logits)
+    torch.testing.assert_close(model(ids, mask, types * 0).logits, model(ids, mask).logits)
+    words = model.get_input_embeddings()(ids)
+    torch.testing.assert_close(model(None, mask, types, words).logits, model(ids, mask, types).logits)
+
+
+def test_plain_tuples_can_be_asked_for(padded):
+    model = initialised(FlexiBertForSequenceClassification, small_config(ALL))
+    expected = model(*padded).logits
+    model.config.return_dict = False
+    (logits,) = model(*padded)
+    torch.testing.assert_close(logits, expected)
+
+
 def test_states_are_those_of_every_layer(padded):
     ids, mask = padded
     model = initialised(FlexiBertForMaskedLM, small_config(ALL))
@@ -256,6 +305,11 @@ def test_dropout_is_for_training_alone(padded):
     ("settings", "labels", "loss"),
     [
         ({"num_labels": 3}, torch.tensor([0, 2, 1]), torch.nn.functional.cross_entropy),
+        (
+            {"num_labels": 3, "problem_type": "multi_label_classification"},
+            torch.tensor([[0.0, 1, 1], [1, 0, 0], [0, 0, 0]]).double(),
+            torch.nn.functional.binary_cross_entropy_with_logits,
+        ),
         ({"num_labels": 1}, torch.rand(3).double(), lambda logits, labels: (logits[:, 0] - labels).square().mean()),
     ],
 )
@@ -346,13 +400,15 @@ def test_pipelines_take_the_models(tokenizer):
         assert classify(text)[0]["score"] == pytest.approx(answer["score"], abs=1e-5)
 
 
-def test_a_trainer_teaches_a_model(tokenizer, tmp_path):
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_trainer_teaches_a_model(tokenizer, tmp_path, bf16):
     texts = ["the film is good", "good", "a very good film", "the film is bad", "bad", "a very bad film"]
     encoded = tokenizer(texts * 8, padding=True)
     rows = [
-        {"input_ids": ids, "attention_mask": mask, "labels": int("bad" in text)}
+        {"input_ids": ids, "attention_mask": mask, "token_type_ids": [1] * len(ids), "labels": int("bad" in text)}
         for ids, mask, text in zip(encoded["input_ids"], encoded["attention_mask"], texts * 8, strict=True)
     ]
+    types = []
     torch.manual_seed(0)
     model = FlexiBertForSequenceClassification(small_config(ALL))
     arguments = TrainingArguments(
@@ -362,11 +418,27 @@ def test_a_trainer_teaches_a_model(tokenizer, tmp_path):
         num_train_epochs=20,
         learning_rate=1e-2,
         use_cpu=True,
+        bf16=bf16,
         report_to=[],
         disable_tqdm=True,
         save_strategy="no",
     )
+    hook = model.encoder.register_forward_pre_hook(lambda _, inputs: types.append(inputs[2]))
     Trainer(model, arguments, train_dataset=rows).train()
+    hook.remove()
+    assert types[0] is not None  # a Trainer drops what a model does not name
     model.eval()
     inputs = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
-    assert model(**inputs).logits.argmax(-1).tolist() == [0, 0, 0, 1, 1, 1]
+    assert model(**inputs, token_type_ids=torch.ones_like(inputs["input_ids"])).logits.argmax(-1).tolist() == [
+        0,
+        0,
+        0,
+        1,
+        1,
+        1,
+    ]
+
+
+def test_settings_that_the_card_settles_are_refused():
+    with pytest.raises(InvalidCardError, match="hidden_size: is settled by the card"):
+        FlexiBertConfig("bert-tiny", hidden_size=64)

@@ -101,6 +101,19 @@ def test_models_of_other_sizes_are_refused_before_anything_is_copied():
     assert transfer_weights(query, donor).layers == 1
 
 
+def test_a_projection_belongs_to_the_layer_that_it_ends():
+    query, donor = pair([WIDE, NARROW, WIDE], [WIDE, EncoderLayer("SA", "WMA", 4, 1, (3,)), WIDE])
+    assert transfer_weights(query, donor, threshold=0.3).layers == 1
+    assert torch.equal(query.encoder.layers[0].projection.weight, donor.encoder.layers[0].projection.weight)
+    assert not torch.equal(query.encoder.layers[1].projection.weight, donor.encoder.layers[1].projection.weight)
+
+
+def test_a_tied_and_an_untied_model_are_refused():
+    query, donor = next(pair([WIDE], [WIDE])), next(pair([WIDE], [WIDE], tie_word_embeddings=False))
+    with pytest.raises(TransferRefusedError, match="tied"):
+        transfer_weights(query, donor)
+
+
 def test_heads_of_other_kinds_are_left():
     (query, _), (_, donor) = pair([WIDE], [WIDE], FlexiBertForSequenceClassification), pair([WIDE], [WIDE])
     assert transfer_weights(query, donor) == Transfer(1, 1.0, embeddings=True, head=False)
