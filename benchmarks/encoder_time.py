@@ -117,11 +117,11 @@ def on_cpu() -> None:
             print(f"| {name} | {peer} | {n} | {cells} |", flush=True)
 
 
-def on_gpu(device: torch.device, peak: float) -> None:
+def on_gpu(device: torch.device, peak: float, cards: list[str]) -> None:
     """The table for a GPU: training in bfloat16 by autocast."""
     print("| card | beside | tokens | mode | tokens/s | MFU | peak memory, GiB | ours / peer |")
     print("|---|---|---:|---|---:|---:|---:|---:|")
-    for name, (beside, batch) in LARGE.items():
+    for name, (beside, batch) in ((name, LARGE[name]) for name in cards):
         for n in LENGTHS[1:]:
             ids = torch.randint(5, VOCABULARY, (batch * 128 // n, n), device=device)
             for mode in ("eager", "compiled"):
@@ -150,8 +150,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Time of the encoders")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="of the GPU in dense bfloat16")
+    parser.add_argument("--cards", nargs="+", choices=LARGE, default=list(LARGE), help="on the GPU")
     arguments = parser.parse_args()
     if arguments.device == "cpu":
         on_cpu()
     else:
-        on_gpu(torch.device(arguments.device), arguments.peak_tflops)
+        on_gpu(torch.device(arguments.device), arguments.peak_tflops, arguments.cards)
