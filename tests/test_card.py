@@ -113,4 +113,6 @@ def test_named_cards_are_those_of_the_paper(published):
     entries = list(listed.pop("initial_12_models").values()) + list(listed.values())
     from flexnas_bench.named import NAMED_CARDS
 
-    assert {ModelCard.from_dict(entry["card"]) for entry in entries} == {ModelCard.named(name) for name in NAMED_CARDS}
+    ours = {"flexibert-small", "flexibert-base"}  # which the paper speaks of without their cards
+    named = {ModelCard.named(name) for name in NAMED_CARDS.keys() - ours}
+    assert {ModelCard.from_dict(entry["card"]) for entry in entries} == named
