@@ -84,3 +84,7 @@ class WeightsError(FlexnasError, OSError):
 
 class TransferRefusedError(FlexnasError):
     """A trained neighbour has too little in common with a card to give it weights."""
+
+
+class DataError(FlexnasError, OSError):
+    """Text or a task to train on is missing, damaged, or not what it should be; the text names the file."""

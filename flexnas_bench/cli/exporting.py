@@ -12,7 +12,7 @@ from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.lookup import CardArgument
 from flexnas_bench.cli.output import Json, StoreOption, print_json, say
 from flexnas_bench.distance.overlap import THRESHOLD
-from flexnas_bench.errors import OptionError, first_line
+from flexnas_bench.errors import OptionError
 from flexnas_bench.loading import load_benchmark
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from flexnas_bench.modeling.model import FlexiBertPreTrainedModel
 
 #: What the folder says of itself to people.
-README = """A model of flexnas-bench: {kind} of {parameters:,} parameters, weights {weights}.
+README = """A model of flexnas-bench: {kind} of {parameters:,} parameters; {provenance}.
 
     import flexnas_bench.modeling  # tells transformers of it
     from transformers import {auto}
@@ -36,7 +36,11 @@ def export(
     out: Annotated[Path, typer.Option(help="New or empty folder.")],
     labels: Annotated[
         int | None,
-        typer.Option(min=1, max=10_000, help="A classifier of so many labels (1: regression) instead of a masked LM."),
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="A classifier of so many labels, 1 for regression; else as --weights, or a masked LM.",
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -45,7 +49,10 @@ def export(
     overlap: Annotated[
         float, typer.Option(min=0, max=1, help="Least share of layers in common, from the input on, with that model.")
     ] = THRESHOLD,
-    tokenizer: Annotated[Path | None, typer.Option(help="Folder of a tokenizer, which is written beside.")] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a tokenizer to write beside; else that of --weights."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of random weights.")] = 0,
     store: StoreOption = None,
     as_json: Json = False,
@@ -63,6 +70,8 @@ def export(
     found = load_benchmark(store=store).card(card)
     donor = None if weights is None else load_model(weights)
     config = _config(found, labels, donor)
+    if tokenizer is None and weights is not None and (weights / "tokenizer_config.json").exists():
+        tokenizer = weights
     writers = [] if tokenizer is None else [_fitting(tokenizer, config).save_pretrained]
     torch.manual_seed(seed)
     model = _model(config, labels, donor)
@@ -107,14 +116,9 @@ def _model(
 
 def _fitting(folder: Path, config: FlexiBertConfig) -> Any:
     """A tokenizer with no more words than the model, which takes over its marks; it takes over the model's length."""
-    from transformers import AutoTokenizer
+    from flexnas_bench.modeling.folder import load_tokenizer
 
-    if not folder.is_dir():
-        raise OptionError(f"--tokenizer: {folder} is no folder")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # whatever the many tokenizers raise
-        raise OptionError(f"--tokenizer: {folder}: {first_line(error)}") from None
+    tokenizer = load_tokenizer(folder)
     if len(tokenizer) > config.vocab_size:
         raise OptionError(
             f"--tokenizer: {len(tokenizer):,} tokens are more than the {config.vocab_size:,} of the model"
@@ -127,16 +131,20 @@ def _fitting(folder: Path, config: FlexiBertConfig) -> Any:
 
 def _page(facts: dict[str, Any]) -> str:
     auto = "AutoModelForMaskedLM" if "MaskedLM" in facts["class"] else "AutoModelForSequenceClassification"
-    return README.format(kind=facts["class"], auto=auto, **facts)
+    return README.format(kind=facts["class"], auto=auto, provenance=_provenance(facts), **facts)
+
+
+def _provenance(facts: dict[str, Any]) -> str:
+    """Where the weights are from."""
+    if (taken := facts.get("transfer")) is None:
+        return f"weights: {facts['weights']}"
+    parts = {part: taken[part] for part in ("embeddings", "head")}
+    layers = f"{taken['layers']} of {facts['card']['l']} layers ({taken['fraction']:.2f})"
+    text = f"weights: {', '.join([layers, *(part for part in parts if parts[part])])} from {facts['weights']}"
+    rest = " and ".join(part for part in parts if not parts[part])
+    return f"{text}; random: {rest}" if rest else text
 
 
 def _show(facts: dict[str, Any]) -> None:
     say(f"{facts['out']}: {facts['class']} of {facts['parameters']:,} parameters, card {facts['hash']}")
-    if (taken := facts.get("transfer")) is None:
-        say(f"weights: {facts['weights']}")
-        return
-    parts = {"embeddings": taken["embeddings"], "head": taken["head"]}
-    layers = f"{taken['layers']} of {facts['card']['l']} layers ({taken['fraction']:.2f})"
-    say(f"weights: {', '.join([layers, *(part for part in parts if parts[part])])} from {facts['weights']}")
-    if rest := [part for part in parts if not parts[part]]:
-        say(f"random: {' and '.join(rest)}")
+    say(_provenance(facts))

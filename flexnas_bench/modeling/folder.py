@@ -13,7 +13,7 @@ from uuid import uuid4
 import torch
 from safetensors import SafetensorError, safe_open
 
-from flexnas_bench.errors import FlexnasError, OptionError, WeightsError, first_line
+from flexnas_bench.errors import DataError, InvalidCardError, OptionError, WeightsError, first_line, shown
 from flexnas_bench.modeling.config import FlexiBertConfig
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ def read_config(folder: Path) -> FlexiBertConfig:
         raise WeightsError(f"{path}: {getattr(error, 'strerror', None) or 'not JSON'}") from None
     if not isinstance(values, dict) or not values.get("card"):
         raise WeightsError(f"{path}: no model card; not the folder of a FlexiBERT model")
+    if values.get("model_type") != FlexiBertConfig.model_type:
+        raise WeightsError(f"{path}: the model type is {shown(values.get('model_type'))}, not flexibert")
     try:
         config: FlexiBertConfig = FlexiBertConfig.from_dict(values)
-    except FlexnasError:
-        raise
+    except InvalidCardError as error:
+        raise InvalidCardError(f"{path}: {error}") from None
     except Exception as error:  # whatever a setting that makes no sense breaks
         raise WeightsError(f"{path}: {first_line(error)}") from None
     return config
@@ -103,6 +105,18 @@ def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], 
         raise WeightsError(f"{folder}: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder; raises `DataError` where there is none."""
+    from transformers import AutoTokenizer
+
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # whatever the many tokenizers raise
+        raise DataError(f"{folder}: no tokenizer: {first_line(error)}") from None
 
 
 def _shapes(folder: Path) -> Mapping[str, tuple[int, ...]]:

@@ -79,7 +79,7 @@ def test_a_table_is_whole_or_not_written(few, capsys, tmp_path):
     assert run_app([*command, "--edge-cost", "0.5"]) == 2
 
 
-@pytest.mark.parametrize("distance", ["ged", "alignment"])
+@pytest.mark.parametrize("distance", [pytest.param("ged", marks=pytest.mark.slow), "alignment"])
 def test_embedding(few, capsys, distance, tmp_path):
     facts = facts_of(
         capsys, "embed", "--space", "few.toml", "--distance", distance, "--dim", 3, "--out", "v.parquet",
@@ -98,7 +98,9 @@ def test_embedding(few, capsys, distance, tmp_path):
     assert flat["vectors"] == "t2v-few-d1.parquet"
 
 
-@pytest.mark.parametrize("embedding", ["t2v-g1-d16", "best"])  # every other test has one-hot
+@pytest.mark.parametrize(
+    "embedding", [pytest.param("t2v-g1-d16", marks=pytest.mark.slow), "best"]
+)  # every other test has one-hot
 def test_every_embedding_serves_a_search(embedding, tmp_path, capsys):
     facts = facts_of(
         capsys, "run", "--optimizer", "boshnas", "--embedding", embedding, "--budget", 12, "--out", tmp_path / "run"
@@ -118,6 +120,7 @@ def test_a_run_knows_its_vectors(few, tmp_path, capsys):
     assert "file of vectors has changed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_space_of_other_blocks_has_a_map_without_scores(few, tmp_path, capsys):
     (tmp_path / "wide.toml").write_text(SPACE.replace("few", "wide").replace("128", "192"))
     facts = facts_of(capsys, "embed", "--space", "wide.toml", "--figures", ".", "--dim", 2)

@@ -46,6 +46,7 @@ def test_levels_workers_and_transfers(flexnas, tmp_path):
     assert (code, "its budget is" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_noisy_levels_are_judged_by_the_card_recommended(flexnas, tmp_path):
     run = ("run", "--optimizer", "random", "--levels", "g1,g2", "--noisy", "--budget", 30, "--seeds", 2)
     code, out, _ = flexnas(*run, "--out", tmp_path / "run")
@@ -65,6 +66,7 @@ def test_noisy_levels_are_judged_by_the_card_recommended(flexnas, tmp_path):
     assert summary["best_so_far"][-1]["mean"] == pytest.approx(frame[frame["step"] == 30]["best"].mean())
 
 
+@pytest.mark.slow
 def test_methods_are_compared(flexnas, tmp_path):
     for name in ("random", "evolution"):
         run = ("run", "--optimizer", name, "--space", "g1", "--noisy", "--budget", 20, "--seeds", 3)

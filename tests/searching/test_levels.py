@@ -84,7 +84,14 @@ def test_each_level_begins_with_what_the_last_one_found(bench):
     assert last > first
 
 
-@pytest.mark.parametrize(("settings", "part"), [({}, 0.5), ({"workers": 4}, 0.3), ({"until_converged": True}, 0.8)])
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        pytest.param({}, 0.5, marks=pytest.mark.slow),
+        ({"workers": 4}, 0.3),
+        pytest.param({"until_converged": True}, 0.8, marks=pytest.mark.slow),
+    ],
+)
 def test_a_search_of_levels_that_is_cut_goes_on(bench, tmp_path, settings, part):
     settings = {"budget": 45, "seed": 2, "levels": LEVELS} | settings
     whole = search(bench, "evolution", **settings, out=tmp_path)

@@ -1,0 +1,1 @@
+"""Training: data, pre-training, fine-tuning."""
