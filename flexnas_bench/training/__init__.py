@@ -1,1 +1,1 @@
-"""Training: data, pre-training, fine-tuning."""
+"""Training: tasks, text, batches, recipes and pre-training."""

@@ -90,7 +90,7 @@ class Pretrainer:
         set_rate(self._optimizer, rate(self.step, settings.steps, settings.warmup_steps, settings.learning_rate))
         torch.manual_seed(step_seed(self.batches.seed, self.step))
         ids, labels = (part.to(self._device) for part in self.batches[self.step])
-        told = int((labels != IGNORED).sum())
+        told = max(int((labels != IGNORED).sum()), 1)
         size = settings.micro_batch_size or settings.batch_size
         loss = 0.0
         for some_ids, some_labels in zip(ids.split(size), labels.split(size), strict=True):

@@ -159,16 +159,16 @@ def test_micro_batches_add_up(tmp_path):
         torch.testing.assert_close(other, states[0], atol=1e-5, rtol=1e-4)
 
 
-def test_a_model_learns_which_words_there_are(tmp_path):
+def test_a_model_learns_to_look_at_the_other_words(tmp_path):
     torch.manual_seed(0)
-    model = FlexiBertForMaskedLM(FlexiBertConfig(CARD, max_position_embeddings=16))
-    text = np.repeat(np.arange(10, 30), 10).astype(np.uint16)  # a block says one word ten times
-    text = np.tile(text, 6)
-    recipe = settings(steps=120, batch_size=16, learning_rate=5e-3, warmup_steps=20)
-    one = Pretrainer(model, recipe, MaskedBatches(Corpus((text,)), 12, 16, 0, VOCABULARY), tmp_path)
+    card = ModelCard((EncoderLayer("SA", "SDP", 32, 2, (64,)),) * 2)
+    model = FlexiBertForMaskedLM(FlexiBertConfig(card, max_position_embeddings=16))
+    text = np.tile(np.repeat(np.arange(10, 30), 10), 6).astype(np.uint16)  # a block says one of 20 words ten times
+    recipe = settings(steps=250, batch_size=32, learning_rate=3e-3, warmup_steps=20)
+    one = Pretrainer(model, recipe, MaskedBatches(Corpus((text,)), 12, 32, 0, VOCABULARY), tmp_path)
     one.run()
     assert one.losses[0] > 10
-    assert np.mean(one.losses[-20:]) < 3.3  # 3.0 is what their frequencies say
+    assert np.mean(one.losses[-20:]) < 2.0  # the frequencies of words alone give log 20, 3.0
 
 
 def test_a_step_that_is_not_finite_changes_nothing(tmp_path):
