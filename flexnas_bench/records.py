@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from numbers import Real
@@ -36,6 +36,9 @@ class Training:
         source: who says so, a key of `sources.toml` where that describes it.
         metrics: metric by task, where it is not that of GLUE.
         run_id: a name of the training; by default a digest of what tells it from others.
+        protocol_hash: digest of all settings of the protocol, if it is one that can be run.
+        packages: versions of what it was trained with.
+        note: what there is to say, such as why it diverged.
 
     Raises:
         OptionError: a field that makes no sense, by its name.
@@ -55,6 +58,9 @@ class Training:
     source: str = "own"
     metrics: Mapping[str, str] = field(default_factory=dict)
     run_id: str = ""
+    protocol_hash: str | None = None
+    packages: str | None = None
+    note: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.card, ModelCard):
@@ -65,6 +71,9 @@ class Training:
             raise OptionError(f"origin: {shown(self.origin)} is not one of {', '.join(ORIGINS)}")
         for name in ("protocol", "hardware", "source"):
             _check_name(name, getattr(self, name))
+        for name in ("protocol_hash", "packages", "note"):
+            if (text := getattr(self, name)) is not None:
+                _check_name(name, text)
         if "," in self.source:
             raise OptionError(f"source: {shown(self.source)} has a comma, which parts several sources of an answer")
         self._set("replicate", _whole("replicate", self.replicate))
@@ -98,11 +107,19 @@ def mean_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         key = tuple(row[name] for name in ("hash", "protocol", "init", "replicate", "origin", "source"))
         trainings.setdefault(key, {})[row["task"]] = row
     return [
-        dict(scores[tasks[0]]) | {"task": mean, "metric": "mean", "value": fmean(scores[t]["value"] for t in tasks)}
+        _mean(mean, [scores[task] for task in tasks])
         for scores in trainings.values()
         for mean, tasks in MEANS.items()
         if mean not in scores and scores.keys() >= set(tasks)
     ]
+
+
+def _mean(name: str, scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The row of a mean; where each task was fine-tuned in a run of its own, with their seconds together."""
+    seconds = list({score["run_id"]: score["finetune_seconds"] for score in scores}.values())
+    spent = None if None in seconds else math.fsum(seconds)
+    value = fmean(score["value"] for score in scores)
+    return dict(scores[0]) | {"task": name, "metric": "mean", "value": value, "finetune_seconds": spent}
 
 
 def tables_of(trainings: Iterable[Training]) -> tuple[pa.Table, pa.Table]:

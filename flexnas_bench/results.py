@@ -54,6 +54,9 @@ TRAINING_COLUMNS = {
     "hardware": "text",
     "origin": "text",
     "source": "text",
+    "protocol_hash": "text?",
+    "packages": "text?",
+    "note": "text?",
 }
 _SCORE_COLUMNS = {"task": "text", "metric": "text", "value": "real"}
 RUNS_TRAINED = table_schema(**TRAINING_COLUMNS)

@@ -18,7 +18,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flexnas_bench.errors import BusyError, TableCorruptError
+from flexnas_bench.errors import BusyError, RunMismatchError, TableCorruptError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,6 +92,27 @@ def exclusive(path: Path, patience: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def claim(folder: Path, name: str, content: bytes, what: str) -> bytes:
+    """Writes the settings of a search or a training into a new or empty folder; returns those that are there now.
+
+    Raises:
+        RunMismatchError: the folder holds something else, and no such file.
+    """
+    path = folder / name
+    if folder.exists() and not folder.is_dir():
+        raise RunMismatchError(f"{folder} is no folder")
+    # Listed before the settings are looked for: whatever else is written there, the settings are there first.
+    occupied = folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir())
+    if not path.exists():
+        if occupied:
+            raise RunMismatchError(f"{folder} is not empty and holds no {what}; name another folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder / f".{name}.lock", patience=30.0):  # of two that begin together one decides
+            if not path.exists():
+                write_bytes(path, content)
+    return path.read_bytes()
 
 
 def table_schema(**columns: str) -> pa.Schema:

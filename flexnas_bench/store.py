@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -12,13 +12,20 @@ from typing import Any
 import pyarrow as pa
 
 from flexnas_bench.errors import OptionError, ResultConflictError, RunMismatchError, TableCorruptError, shown
-from flexnas_bench.protocols import READERS
+from flexnas_bench.protocols import PROTOCOLS, READERS
 from flexnas_bench.records import Training
 from flexnas_bench.results import SCORES
-from flexnas_bench.storage import exclusive, parquet_bytes, read_parquet, read_toml, write_bytes
+from flexnas_bench.storage import (
+    exclusive,
+    parquet_bytes,
+    read_parquet,
+    read_shipped_toml,
+    read_toml,
+    write_bytes,
+)
 
 MARKER = "store.toml"
-_FORMAT = 1
+_FORMAT = 2
 #: What makes two rows the same score of the same training.
 KEY = ("hash", "protocol", "init", "replicate", "task", "origin")
 Row = dict[str, Any]
@@ -112,6 +119,30 @@ class Store:
             return READERS[name](read_toml(path))
         except OptionError as error:
             raise TableCorruptError(f"{path}: {error}") from None
+
+    def describe(self, protocol: str, facts: Mapping[str, Any], protocol_hash: str) -> None:
+        """Says what a protocol is, for those who read the store; nothing is written of a shipped one.
+
+        Raises:
+            ResultConflictError: the store describes it otherwise, or has scores of other settings under its name.
+        """
+        with self._writing():
+            self._refresh()
+            hashes = {row["protocol_hash"] for row in self._scores.values() if row["protocol"] == protocol}
+            if hashes - {protocol_hash}:
+                raise ResultConflictError(
+                    f"{self.folder} has scores of protocol {protocol} under other settings; give these another name"
+                )
+            if protocol in read_shipped_toml(PROTOCOLS):
+                return
+            there, path = self.described(PROTOCOLS), self.folder / PROTOCOLS
+            if there.get(protocol, facts) != facts:
+                raise ResultConflictError(f"{path} describes {protocol} otherwise; give it another name")
+            if protocol not in there:
+                import tomli_w  # which reading does not need
+
+                before = path.read_bytes() + b"\n" if path.exists() else b""
+                write_bytes(path, before + tomli_w.dumps({protocol: facts}).encode())
 
     def _refresh(self) -> None:
         """Takes in the parts that are new; of two rows with one key the older one stands."""

@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from flexnas_bench import DesignSpace, EncoderLayer, ModelCard, load_benchmark, load_space
 from flexnas_bench.benchmark import Benchmark
+from flexnas_bench.results import METRICS
 
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "published"
+DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def _layers() -> st.SearchStrategy[EncoderLayer]:
@@ -78,3 +81,54 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     learned.save_model(str(folder))
     RobertaTokenizerFast(str(folder / "vocab.json"), str(folder / "merges.txt")).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    if not DATA.is_dir():
+        pytest.skip("GLUE and text are not beside this checkout")
+    return DATA
+
+
+#: A card that trains in a moment.
+SMALL = {"l": 2, "o": ["SA", "DSC"], "h": [16, 16], "n": [2, 2], "f": [[24], [24]], "p": ["SDP", 5]}
+PROTOCOL = """
+[small]
+base = "cpu-lite"
+summary = "to try things"
+[small.pretraining]
+corpus = ["text"]
+tokens = 0
+steps = 6
+batch_size = 4
+length = 16
+warmup_steps = 2
+[small.finetuning]
+rows = 24
+epochs = 2
+batch_size = 8
+length = 48
+"""
+
+
+@pytest.fixture(scope="session")
+def small_data(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of data like the real one, with 40 examples a task and a page of text."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "roberta_tokenizer").symlink_to(data / "roberta_tokenizer")
+    for path in sorted((data / "glue").glob("*/*.parquet")):
+        target = folder / "glue" / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pq.read_table(path).slice(0, 40), target)
+    (folder / "corpus").mkdir()
+    text = pq.read_table(data / "corpus" / "english_novels.parquet", columns=["text"])["text"][0].as_py()
+    (folder / "corpus" / "text.txt").write_text(text[:20_000])
+    return folder
+
+
+@pytest.fixture
+def small_protocol(tmp_path: Path) -> Path:
+    """Of `PROTOCOL`; shipped sizes of data sets, which `small_data` does not have, are not asked for."""
+    path = tmp_path / "small.toml"
+    path.write_text(PROTOCOL + "".join(f"tasks.{task}.examples = []\n" for task in METRICS if "glue" not in task))
+    return path

@@ -46,7 +46,7 @@ def check_failures(kind):
     assert len(set(optimizer.ask(3))) == 3
 
 
-@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run)([^#\n]*)", README, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run|train)([^#\n]*)", README, re.MULTILINE))
 def test_the_commands_of_the_readme_run(bench, elsewhere, monkeypatch, line):
     small = line.replace("embed --space g1", "embed --space homogeneous")  # the same command in less than a minute
     for folder in re.findall(r"(runs/\S+)", line):

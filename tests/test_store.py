@@ -244,7 +244,7 @@ def test_there_is_no_store(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize("content", [b"format = 2", b"format", b"\xff"])
+@pytest.mark.parametrize("content", [b"format = 1", b"format = 3", b"format", b"\xff"])
 def test_a_store_of_another_version(tmp_path, content):
     Store(tmp_path).append([training()])
     (tmp_path / "store.toml").write_bytes(content)
@@ -417,3 +417,40 @@ def test_rows_have_the_columns_of_the_schema(tmp_path):
 def test_a_training_that_makes_no_sense(changes, says):
     with pytest.raises(OptionError, match=says):
         training(**changes)
+
+
+FACTS = {"summary": 'all of "it"', "rows": 3, "rates": [2e-5, 0.5], "finetuning": {"tasks": {"rte": {"rows": 0}}}}
+
+
+def test_a_protocol_is_described_once(tmp_path):
+    store = Store(tmp_path)
+    store.describe("mine", FACTS, "f" * 64)
+    store.describe("mine", FACTS, "f" * 64)
+    store.describe("other", {"summary": "another"}, "a" * 64)
+    store.describe("electra-owt-100k", {"summary": "not looked at"}, "b" * 64)  # is described in the shipped tables
+    assert store.described("protocols.toml") == {"mine": FACTS, "other": {"summary": "another"}}
+    with pytest.raises(ResultConflictError, match="describes mine otherwise"):
+        store.describe("mine", FACTS | {"rows": 4}, "f" * 64)
+    store.append(training(protocol="mine", protocol_hash="f" * 64))
+    with pytest.raises(ResultConflictError, match="scores of protocol mine under other settings"):
+        store.describe("mine", FACTS, "a" * 64)
+    assert load_benchmark(store=tmp_path).protocols["mine"]["rows"] == 3
+
+
+def test_a_mean_of_runs_of_one_task_each_cost_all_of_their_seconds(tmp_path):
+    tasks = [*GLUE_METRICS, "wnli"]
+    for i, task in enumerate(tasks):
+        facts = {"run_id": f"run-{task}", "pretrain_seconds": 100.0, "finetune_seconds": float(i)}
+        Store(tmp_path).append(training(protocol="mine", scores={task: 10.0 * i}, **facts))
+    bench = load_benchmark(store=tmp_path)
+    assert bench.query(TINY, "glue9", "mine").cost_seconds == 100 + 36
+    assert bench.query(TINY, "glue8", "mine").cost_seconds == 100 + 28
+    assert bench.query(TINY, "wnli", "mine").cost_seconds == 108
+
+
+@pytest.mark.parametrize("name", ["protocol_hash", "packages", "note"])
+def test_what_a_row_says_besides_is_text(name):
+    assert training(**{name: "diverged at step 3"}).rows()[0][name] == "diverged at step 3"
+    for wrong in (3, "", "two\nlines"):
+        with pytest.raises(OptionError, match=rf"{name}: .* is no name"):
+            training(**{name: wrong})

@@ -20,6 +20,7 @@ from flexnas_bench.cli.lookup import optimizers, query
 from flexnas_bench.cli.output import say, say_error
 from flexnas_bench.cli.run import run
 from flexnas_bench.cli.surrogates import surrogate_app
+from flexnas_bench.cli.training import train
 from flexnas_bench.errors import FlexnasError
 
 #: The base of typer's own usage errors. Older releases take it from click, newer ones bring it along.
@@ -59,6 +60,7 @@ for _command, _example in (
     (ged, "ged --space g1"),
     (embed, "embed --space g1 --distance ged --dim 16 --figures figures"),
     (export, "export flexibert-mini --labels 2 --out flexibert-mini"),
+    (train, "train bert-tiny --protocol cpu-lite --tasks sst2,mrpc --data data-folder --out bert-tiny"),
     (verify, "verify --store my-results"),
     (compact, "compact my-results"),
 ):

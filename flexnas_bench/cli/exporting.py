@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from flexnas_bench.modeling import FlexiBertConfig
     from flexnas_bench.modeling.model import FlexiBertPreTrainedModel
 
-#: What the folder says of itself to people.
-README = """A model of flexnas-bench: {kind} of {parameters:,} parameters; {provenance}.
-
-    import flexnas_bench.modeling  # tells transformers of it
-    from transformers import {auto}
-
-    model = {auto}.from_pretrained("FOLDER")
-
-`card.json` is its model card, hash {hash}.
-"""
-
 
 def export(
     card: CardArgument,
@@ -87,7 +76,7 @@ def export(
     }
     if donor is not None:
         facts["transfer"] = asdict(transfer_weights(model, donor, overlap))
-    write_model(model, out, *writers, lambda folder: (folder / "README.md").write_text(_page(facts)))
+    write_model(model, out, _provenance(facts), *writers)
     print_json(facts) if as_json else _show(facts)
 
 
@@ -127,11 +116,6 @@ def _fitting(folder: Path, config: FlexiBertConfig) -> Any:
         setattr(config, mark, getattr(tokenizer, mark))
     tokenizer.model_max_length = config.max_position_embeddings
     return tokenizer
-
-
-def _page(facts: dict[str, Any]) -> str:
-    auto = "AutoModelForMaskedLM" if "MaskedLM" in facts["class"] else "AutoModelForSequenceClassification"
-    return README.format(kind=facts["class"], auto=auto, provenance=_provenance(facts), **facts)
 
 
 def _provenance(facts: dict[str, Any]) -> str:

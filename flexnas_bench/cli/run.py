@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flexnas_bench.cli.output import Json, StoreOption, print_json, progress_bar, say_error, to_json
+from flexnas_bench.cli.output import Json, StoreOption, print_json, progress_bars, say_error, to_json
 from flexnas_bench.cli.summary import draw, show, summarise
+from flexnas_bench.cli.training import DataOption, DeviceOption
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import OptionError
@@ -23,6 +25,9 @@ from flexnas_bench.searching.journal import count_records, journals
 from flexnas_bench.searching.runner import prepare
 from flexnas_bench.searching.seeds import search_seeds
 from flexnas_bench.storage import write_bytes
+
+if TYPE_CHECKING:
+    from flexnas_bench.searching.live import LiveTraining
 
 SUMMARY = "summary.json"
 MOST = 100_000  # seeds, processes
@@ -61,6 +66,11 @@ def run(
     until_converged: Annotated[
         bool, typer.Option("--until-converged", help="Stop a seed once it has converged (paper, section 4.1).")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Train every card for real, under a protocol that can be run (see train).")
+    ] = False,
+    data: DataOption = None,
+    device: DeviceOption = "auto",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs; an interrupted search goes on where it stopped.")
     ] = None,
@@ -87,16 +97,27 @@ def run(
         "until_converged": until_converged,
         **_options(option or [], optimizer),
     }
-    prepared = prepare(load_benchmark(store=store), **arguments)  # before anything is started
-    settings = prepared.settings
-    folder = out or Path("runs") / settings.label
-    timed = prepared.budget.seconds < math.inf
-    total = math.inf if timed else seeds * min(prepared.budget.evaluations, prepared.levels[-1].size)
-    with progress_bar(f"{optimizer} on {settings.space}, {task}", total) as progress:
+    with progress_bars() as tell:
+        if live:
+            arguments["live"] = _live(jobs, out, protocol, store, data, device, transfer, overlap, tell)
+            store = None  # which the training itself looks up in
+        prepared = prepare(load_benchmark(store=store), **arguments)  # before anything is started
+        settings = prepared.settings
+        folder = out or Path("runs") / settings.label
+        timed = prepared.budget.seconds < math.inf
+        total = math.inf if timed else seeds * min(prepared.budget.evaluations, prepared.levels[-1].size)
+        what = f"{optimizer} on {settings.space}, {task}"
+
+        def progress(done: int) -> None:
+            if tell is not None:
+                tell(what, done, total)
+
         try:
-            runs = search_seeds(arguments, range(seeds), folder, store=store, jobs=jobs, progress=progress)
+            runs = search_seeds(
+                arguments, range(seeds), folder, store=store, jobs=None if live else jobs, progress=progress
+            )
         except (KeyboardInterrupt, SystemExit):
-            if any(map(count_records, journals(folder).values())):
+            if live or any(map(count_records, journals(folder).values())):
                 say_error(f"What was finished is kept in {folder}; the same command goes on from there.")
             raise
     for seed, one in enumerate(runs):
@@ -109,6 +130,27 @@ def run(
         print_json(summary)
     else:
         show(summary)
+
+
+def _live(
+    jobs: int,
+    out: Path | None,
+    protocol: str,
+    store: Path | None,
+    data: Path | None,
+    device: str,
+    transfer: bool,
+    overlap: float,
+    progress: Callable[[str, int, float], None] | None,
+) -> LiveTraining:
+    """How a search trains: in its own folder, so that it can go on there."""
+    from flexnas_bench.searching.live import LiveTraining  # torch, which other searches do without
+
+    if out is None or jobs != 1:
+        raise OptionError(
+            "--live needs --out, a folder for its trainings, and trains one card at a time, without --jobs"
+        )
+    return LiveTraining(protocol, out / "trained", store or out / "store", data, device, transfer, overlap, progress)
 
 
 def _options(texts: list[str], optimizer: str) -> dict[str, Any]:

@@ -36,12 +36,13 @@ def draw(search: Search, runs: Sequence[Run], folder: Path) -> None:
 
     frame = pd.concat([run.frame for run in runs], ignore_index=True)
     settings, bench = search.settings, search.objective.bench
-    found, noisy = search.objective.query(search.levels[0][0], 0), settings.noisy
+    cards, noisy = read_cards(folder / CARDS_FILE), settings.noisy
+    found = search.objective.query(ModelCard.from_json(cards["card"].iloc[0]), 0)
     optimum = search.objective.optimum(search.levels[-1])
     what = " and ".join(sorted(frame["origin"].unique())) + " scores" + (" with noise" if noisy else "")
     label = f"expected {settings.task} of the card recommended" if noisy else f"best {settings.task} so far"
     draw_trajectories(
-        {settings.optimizer: _judge(frame, read_cards(folder / CARDS_FILE), noisy)[0]},
+        {settings.optimizer: _judge(frame, cards, noisy)[0]},
         folder / PICTURE,
         title=f"{settings.optimizer} on space {settings.space}",
         ylabel=f"{label} (points)",

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from flexnas_bench.errors import OptionError
 from flexnas_bench.storage import write_bytes
 
+#: Okabe and Ito, and two more that are told apart from these.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255")
 #: Metadata that would differ from run to run, by file type.
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},

@@ -13,11 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from flexnas_bench.figures.saving import save_figure
+from flexnas_bench.figures.saving import COLOURS, save_figure
 from flexnas_bench.searching.analysis import estimate
 
-# Okabe and Ito, and two more that are told apart from these.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933", "#882255")
 _FEW = 3
 
 
@@ -51,7 +49,7 @@ def draw_trajectories(
     few = len(tables) <= _FEW
     figure = Figure(figsize=(7.2 if few else 9.0, 4.5 if few else 5.2), dpi=160, layout="constrained")
     axes = figure.add_subplot()
-    colours = dict(zip(dict.fromkeys(map(_base, tables)), cycle(_COLOURS)))
+    colours = dict(zip(dict.fromkeys(map(_base, tables)), cycle(COLOURS)))
     drawn: set[str] = set()
     for name, best in tables.items():
         style = "--" if _base(name) in drawn else "-"

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CONFIG, CARD, WEIGHTS, SHARDS = "config.json", "card.json", "model.safetensors", "model.safetensors.index.json"
+#: What a folder says of itself to people.
+README = """A model of flexnas-bench: {kind} of {parameters:,} parameters; {provenance}.
+
+    import flexnas_bench.modeling  # tells transformers of it
+    from transformers import {auto}
+
+    model = {auto}.from_pretrained("FOLDER")
+
+`card.json` is its model card, hash {hash}.
+"""
 
 
 def read_config(folder: Path) -> FlexiBertConfig:
@@ -82,8 +92,14 @@ def check_new(folder: Path) -> Path:
     return folder
 
 
-def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], Any]) -> None:
-    """Writes a model with its card, and what `others` write, to a new or empty folder.
+def write_model(model: PreTrainedModel, folder: Path, provenance: str, *others: Callable[[Path], Any]) -> None:
+    """Writes a model with its card to a new or empty folder.
+
+    Args:
+        model: to write.
+        folder: new or empty.
+        provenance: where its weights are from, for the README.
+        others: write what belongs beside it.
 
     Raises:
         OptionError: there is something in the folder.
@@ -95,6 +111,7 @@ def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], 
     try:
         model.save_pretrained(temporary)
         (temporary / CARD).write_text(json.dumps(model.config.card) + "\n")
+        (temporary / "README.md").write_text(_describe(model, provenance))
         for write in others:
             write(temporary)
         for path in temporary.iterdir():
@@ -105,6 +122,17 @@ def write_model(model: PreTrainedModel, folder: Path, *others: Callable[[Path], 
         raise WeightsError(f"{folder}: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _describe(model: PreTrainedModel, provenance: str) -> str:
+    kind = type(model).__name__
+    return README.format(
+        kind=kind,
+        auto="AutoModelForMaskedLM" if "MaskedLM" in kind else "AutoModelForSequenceClassification",
+        parameters=model.num_parameters(),
+        provenance=provenance,
+        hash=model.config.model_card.hash,
+    )
 
 
 def load_tokenizer(folder: Path) -> Any:

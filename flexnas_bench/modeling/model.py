@@ -186,7 +186,11 @@ class MaskedLMHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`... x last` to `... x vocabulary`."""
-        return self.decoder(self.norm(gelu(self.dense(x))))
+        return self.decoder(self.narrow(x))
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """`... x last` to `... x first`, which is compared with the embeddings."""
+        return self.norm(gelu(self.dense(x)))
 
 
 class FlexiBertForMaskedLM(FlexiBertPreTrainedModel):

@@ -12,7 +12,6 @@ from flexnas_bench.distance.overlap import Donors
 from flexnas_bench.errors import InvalidCardError, TableCorruptError
 from flexnas_bench.optimizers.base import Optimizer
 from flexnas_bench.optimizers.convergence import converged_at
-from flexnas_bench.results import transfer_cost_seconds
 from flexnas_bench.searching.budget import Budget
 from flexnas_bench.searching.cluster import Cluster
 from flexnas_bench.searching.journal import SearchJournal, or_nan, or_null
@@ -114,8 +113,8 @@ class Loop:
         (card,) = proposer.ask()
         ask_seconds = time.perf_counter() - started
         result = self._search.objective.query(card, self._seed)
-        transferred = self._search.settings.overlap is not None and self._donors.serve(card)
-        cost = transfer_cost_seconds(result.cost_seconds) if transferred else result.cost_seconds
+        near = self._search.settings.overlap is not None and self._donors.serve(card)
+        cost, transferred = self._search.objective.cost(result, near)
         return {
             "step": len(self._records) + 1,
             "level": level,

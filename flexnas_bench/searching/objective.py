@@ -14,6 +14,7 @@ from flexnas_bench.benchmark import KINDS, Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import NotInSpaceError, NotMeasuredError, OptionError, shown
+from flexnas_bench.results import transfer_cost_seconds
 from flexnas_bench.space import DesignSpace
 
 _SOME = 1_000  # cards of a space too large to look at all of them
@@ -27,7 +28,7 @@ class Objective:
         bench: who answers.
         task: task whose score is maximised.
         protocol: training recipe.
-        kind: `"table"`, scores of trained cards, or `"surrogate"`, predicted ones.
+        kind: `"table"`, scores of trained cards; `"surrogate"`, predicted ones; or `"live"` (see `searching.live`).
         noisy: whether a prediction is drawn as a training would draw it, rather than the mean.
     """
 
@@ -40,6 +41,10 @@ class Objective:
     def query(self, card: ModelCard, seed: int) -> Result:
         """The answer for a card; noise is that of the seed, the same for all who ask."""
         return self.bench.query(card, self.task, self.protocol, self.kind, seed=seed if self.noisy else None)
+
+    def cost(self, result: Result, near: bool) -> tuple[float, bool]:
+        """Seconds that an evaluation costs, and whether weights are transferred, as from a card that is near enough."""
+        return (transfer_cost_seconds(result.cost_seconds) if near else result.cost_seconds), near
 
     def expected(self, cards: Sequence[ModelCard]) -> list[float]:
         """What a training of each card scores on average, best guess (see `Surrogate.expected`).

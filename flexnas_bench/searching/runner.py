@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
@@ -35,6 +35,9 @@ from flexnas_bench.searching.objective import Objective, choose_objective
 from flexnas_bench.searching.runs import CARDS_FILE, RUNS_FILE, Run, make_rows, write_cards, write_runs
 from flexnas_bench.searching.settings import SETTINGS_FILE, SearchSettings
 from flexnas_bench.space import DesignSpace, load_space
+
+if TYPE_CHECKING:
+    from flexnas_bench.searching.live import LiveTraining
 
 #: Workers that a cluster may have.
 MOST_WORKERS = 100_000
@@ -98,6 +101,7 @@ def prepare(
     overlap: float = THRESHOLD,
     levels: Sequence[DesignSpace | str] | None = None,
     until_converged: bool = False,
+    live: LiveTraining | None = None,
     **options: Any,
 ) -> Search:
     """A search with everything checked, ready for any seed; the first five arguments and errors are those of `search`.
@@ -122,14 +126,22 @@ def prepare(
         levels: spaces from coarse to fine, in place of `space`: after the first, a level is searched in the
             neighbourhood of the best cards so far (sections 3.2.2 and B.3). They share the budget evenly.
         until_converged: stop, or go to the next level, as soon as the criterion of section 4.1 is met.
+        live: train for real, by its own protocol, and with its own transfer and overlap, one card at a time.
         **options: the optimizer's own options.
     """
     spaces = _spaces([space] if levels is None else levels)
+    if live is not None:
+        protocol, transfer, overlap = live.backend.protocol.name, live.transfer, live.overlap
+        if noisy or workers > 1:
+            raise OptionError("noisy, workers: a search that trains is noisy by itself, and trains one card at a time")
     protocol = protocol or DEFAULT_PROTOCOL
     initial = INITIAL if initial is None else initial
     limit = Budget.read(budget)
     _check_cluster(workers, overlap)
-    objective = choose_objective(bench, spaces[-1], task, protocol, kind, noisy)
+    if live is None:
+        objective = choose_objective(bench, spaces[-1], task, protocol, kind, noisy)
+    else:
+        objective = live.objective(task)
     if (limit.seconds < math.inf or workers > 1) and not objective.knows_costs(spaces[-1]):
         raise OptionError(
             f"budget, workers: simulated time needs costs, and under protocol {protocol} not all are known; "

@@ -21,7 +21,7 @@ def search_seeds(
     out: Path,
     *,
     store: Path | None = None,
-    jobs: int = 1,
+    jobs: int | None = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[Run]:
     """Runs one search with several seeds and writes `out/runs.parquet`, as `search` does with one.
@@ -34,7 +34,7 @@ def search_seeds(
         seeds: one run each.
         out: folder of the journals and the table.
         store: a user's own results, over the shipped ones.
-        jobs: processes.
+        jobs: processes; in this one if None.
         progress: told from time to time how many evaluations are done, all seeds together.
 
     Returns:
@@ -43,7 +43,7 @@ def search_seeds(
     Raises:
         FlexnasError: as `search` does.
     """
-    if jobs < 1 or not seeds:
+    if (jobs is not None and jobs < 1) or not seeds:
         raise OptionError(f"{jobs} jobs and {len(seeds)} seeds; there must be 1 or more of each")
     prepared = prepare(load_benchmark(store=store), **arguments)
     prepared.settings.claim(out)

@@ -14,7 +14,7 @@ from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import RunMismatchError, shown
 from flexnas_bench.optimizers.base import INITIAL
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
-from flexnas_bench.storage import exclusive, write_bytes
+from flexnas_bench.storage import claim
 
 SETTINGS_FILE = "settings.json"
 _DIGESTS = {
@@ -82,26 +82,14 @@ class SearchSettings:
         Raises:
             RunMismatchError: the folder holds a search with other settings, or something else altogether.
         """
-        path = out / SETTINGS_FILE
-        if out.exists() and not out.is_dir():
-            raise RunMismatchError(f"{out} is no folder")
-        # Listed before the settings are looked for: whatever else a search writes, its settings are there first.
-        occupied = out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir())
-        if not path.exists():
-            if occupied:
-                raise RunMismatchError(f"{out} is not empty and holds no search; name another folder with --out")
-            out.mkdir(parents=True, exist_ok=True)
-            with exclusive(out / f".{SETTINGS_FILE}.lock", patience=30.0):  # of two that begin together one decides
-                if not path.exists():
-                    write_bytes(path, self._json().encode())
-        self._compare(path)
+        self._compare(out / SETTINGS_FILE, claim(out, SETTINGS_FILE, self._json().encode(), "search"))
 
     def _json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
 
-    def _compare(self, path: Path) -> None:
+    def _compare(self, path: Path, content: bytes) -> None:
         try:
-            there = json.loads(path.read_bytes())
+            there = json.loads(content)
         except ValueError:
             there = None
         if not isinstance(there, dict):

@@ -75,7 +75,7 @@ def load_corpus(
     """
     if len(tokenizer) > np.iinfo(np.uint16).max + 1:
         raise DataError(f"a tokenizer of {len(tokenizer):,} words: shards hold no more than 65,536")
-    kind = sha256(tokenizer.backend_tokenizer.to_str().encode() + FORM.encode()).hexdigest()
+    kind = _digest(tokenizer)
     shards: list[NDArray[np.uint16]] = []
     for source in sources:
         try:
@@ -89,6 +89,12 @@ def load_corpus(
             found = _read_shards(folder)
             shards += found or _make_shards(folder, source, tokenizer, progress)
     return Corpus(tuple(shards))
+
+
+def _digest(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Of its rules, and of the form of shards; not of how it was last told to cut and to pad."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
+    return sha256(f"{json.dumps(rules, sort_keys=True)} {FORM}".encode()).hexdigest()
 
 
 def _read_shards(folder: Path) -> list[NDArray[np.uint16]]:

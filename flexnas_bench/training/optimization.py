@@ -14,7 +14,7 @@ def adamw(model: nn.Module, settings: Any) -> torch.optim.AdamW:
     others = [value for value in model.parameters() if value.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     betas = (settings.beta1, settings.beta2)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, eps=settings.epsilon)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=betas, eps=settings.epsilon, fused=True)
 
 
 def rate(step: int, steps: int, warmup: int, peak: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from flexnas_bench.modeling import FlexiBertForMaskedLM
 from flexnas_bench.storage import write_bytes
 from flexnas_bench.training.batches import IGNORED, MaskedBatches, step_seed
+from flexnas_bench.training.candidates import Candidates
+from flexnas_bench.training.interruption import postponed
 from flexnas_bench.training.optimization import adamw, rate, set_rate
 from flexnas_bench.training.recipe import Pretraining, digest
+from flexnas_bench.training.vocabulary_loss import vocabulary_loss
 
 CHECKPOINT = "pretraining.safetensors"
 #: What AdamW keeps of each parameter.
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 #: Seconds between checkpoints.
 INTERVAL = 60.0
+#: Steps in a row without a finite loss after which a training counts as diverged, and ends.
+PATIENCE = 20
 
 
 class Pretrainer:
@@ -45,6 +50,7 @@ class Pretrainer:
         step: steps done.
         seconds: spent on them, over all runs.
         losses: mean loss in nats of each step.
+        why: it diverged; empty where it did not.
     """
 
     def __init__(
@@ -57,10 +63,14 @@ class Pretrainer:
     ) -> None:
         self.model, self.settings, self.batches = model, settings, batches
         model.to(device)  # type: ignore[arg-type]  # their wrapper mistakes it for a method of the class
-        self.step, self.seconds, self.losses = 0, 0.0, list[float]()
+        self.step, self.seconds, self.losses, self.why = 0, 0.0, list[float](), ""
         self._device = torch.device(device)
         self._optimizer = adamw(model, settings)
         self._path = folder / CHECKPOINT
+        self._candidates = None
+        if settings.candidates:
+            vocabulary = model.config.vocab_size
+            self._candidates = Candidates.of(batches.corpus, vocabulary, settings.candidates, batches.seed)
         facts = {
             "card": model.config.card,
             "recipe": digest(settings),
@@ -71,18 +81,23 @@ class Pretrainer:
         self._resume()
 
     def run(self, progress: Callable[[int], None] | None = None) -> None:
-        """Trains to the end, with a checkpoint every minute and at the end."""
+        """Trains to the end, with a checkpoint every minute, at the end, and when somebody interrupts it."""
         self.model.train()
         started, saved = time.monotonic() - self.seconds, time.monotonic()
-        while self.step < self.settings.steps:
-            self.losses.append(self._train())
-            self.step += 1
-            self.seconds = time.monotonic() - started
-            if time.monotonic() - saved > INTERVAL or self.step == self.settings.steps:
-                self.save()
-                saved = time.monotonic()
-            if progress is not None:
-                progress(self.step)
+        with postponed() as interruption:
+            while self.step < self.settings.steps and not self.why:
+                self.losses.append(self._train())
+                self.step += 1
+                self.seconds = time.monotonic() - started
+                if not any(map(isfinite, self.losses[-PATIENCE:])):
+                    self.why = f"no finite loss in the {len(self.losses[-PATIENCE:])} steps up to {self.step}"
+                ended = self.why or self.step == self.settings.steps
+                if ended or interruption.asked or time.monotonic() - saved > INTERVAL:
+                    self.save()
+                    saved = time.monotonic()
+                interruption.give_way()
+                if progress is not None:
+                    progress(self.step)
 
     def _train(self) -> float:
         """One step; returns the loss, NaN where it is not finite, and then changes nothing."""
@@ -104,12 +119,15 @@ class Pretrainer:
         return loss
 
     def _loss(self, ids: Tensor, labels: Tensor) -> Tensor:
-        """Sum of the losses of the tokens to be told; the vocabulary is looked at for them alone."""
+        """Sum of the losses of the tokens to be told; the vocabulary, or a part of it, is looked at for them alone."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"):
             states = self.model.encoder(ids).last_hidden_state
             told = labels != IGNORED
-            logits = self.model.lm_head(states[told])
-        return cross_entropy(logits.float(), labels[told], reduction="sum")
+            narrow, words, decoder = self.model.lm_head.narrow(states[told]), labels[told], self.model.lm_head.decoder
+            if self._candidates is None:
+                return vocabulary_loss(narrow, decoder.weight, decoder.bias, words)
+            some, logs, places = self._candidates.draw(self.step, words)
+            return vocabulary_loss(narrow, decoder.weight[some], decoder.bias[some] - logs, places, logs[places])
 
     def save(self) -> None:
         """Writes the checkpoint, whole or not at all."""
@@ -138,6 +156,6 @@ class Pretrainer:
         for name, value in self._parameters().items():
             value.copy_(tensors[f"model.{name}"])
             states = {moment: tensors[f"{moment}.{name}"] for moment in MOMENTS if f"{moment}.{name}" in tensors}
-            self._optimizer.state[value] = {m: s if m == "step" else s.to(value.device) for m, s in states.items()}
+            self._optimizer.state[value] = {moment: state.to(value.device) for moment, state in states.items()}
         self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
         self.losses = tensors["losses"].tolist()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from hashlib import sha256
-from typing import Any, Self, get_type_hints
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
+from flexnas_bench.cost import POSITIONS, VOCABULARY
 from flexnas_bench.errors import OptionError, shown
 
 
@@ -23,12 +25,16 @@ class Pretraining:
             gradient but by rounding, and by what dropout drops.
         length: tokens of a block, with its two marks.
         masked: share of tokens to be told.
+        candidates: words that a step draws, to compare with those to be told in place of the whole vocabulary (see
+            `Candidates`); 0 for the whole.
         learning_rate: at its peak, after a linear warm-up and before a linear decay to 0.
         warmup_steps: of the warm-up.
         weight_decay: of AdamW; not of biases and norms.
         beta1, beta2, epsilon: of AdamW.
         gradient_norm: largest norm of a gradient; longer ones are cut. 0 for any.
+        dropout: of all kinds.
         precision: `float32`, or `bfloat16` by autocast.
+        tokens: number that the corpus must have, so that another of the same name is not taken for it; 0 for any.
     """
 
     corpus: tuple[str, ...]
@@ -37,6 +43,7 @@ class Pretraining:
     micro_batch_size: int = 0
     length: int = 128
     masked: float = 0.15
+    candidates: int = 0
     learning_rate: float
     warmup_steps: int
     weight_decay: float = 0.01
@@ -44,17 +51,83 @@ class Pretraining:
     beta2: float = 0.98
     epsilon: float = 1e-6
     gradient_norm: float = 1.0
+    dropout: float = 0.1
     precision: str = "float32"
+    tokens: int = 0
 
     def __post_init__(self) -> None:
         _check(self.steps >= 0, "steps", self.steps)
         _check(self.batch_size > 0, "batch_size", self.batch_size)
         _check(0 <= self.micro_batch_size <= self.batch_size, "micro_batch_size", self.micro_batch_size)
-        _check(2 < self.length <= 512, "length", self.length)
         _check(0 < self.masked < 1, "masked", self.masked)
-        _check(self.learning_rate > 0, "learning_rate", self.learning_rate)
+        _check(0 <= self.candidates <= VOCABULARY, "candidates", self.candidates)
         _check(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps)
-        _check(self.precision in ("float32", "bfloat16"), "precision", self.precision)
+        _check(self.tokens >= 0, "tokens", self.tokens)
+        _check_common(self)
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> Self:
+        """From a table of TOML; raises `OptionError` naming the entry at fault."""
+        return _read(cls, facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetuning:
+    """One task.
+
+    Attributes:
+        epochs: passes over the training set, at most.
+        patience: epochs without a better score on the development set after which it ends; 0 for never.
+        batch_size: examples a step.
+        learning_rate: at its peak, after a linear warm-up and before a linear decay to 0.
+        warmup: share of the steps that warm up.
+        rows: training examples, drawn once and the same for all cards; 0 for all.
+        length: most tokens of an example, with its marks; the longer sentence of a pair is cut first.
+        weight_decay, beta1, beta2, epsilon, gradient_norm, dropout, precision: as in pre-training.
+        trials: of tuning the learning rate and the batch size with a tree-structured Parzen estimator; 0 for none.
+        learning_rates: from and to, of tuning, where the logarithm is uniform.
+        batch_sizes: to choose from, in tuning.
+        examples: of the training and the development set that the task must have; none for any.
+    """
+
+    epochs: int
+    patience: int = 0
+    batch_size: int
+    learning_rate: float
+    warmup: float = 0.06
+    rows: int = 0
+    length: int = 128
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.98
+    epsilon: float = 1e-6
+    gradient_norm: float = 1.0
+    dropout: float = 0.1
+    precision: str = "float32"
+    trials: int = 0
+    learning_rates: tuple[float, ...] = (2e-5, 5e-4)
+    batch_sizes: tuple[int, ...] = (32, 64, 128)
+    examples: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(self.epochs > 0, "epochs", self.epochs)
+        _check(self.patience >= 0, "patience", self.patience)
+        _check(self.batch_size > 0, "batch_size", self.batch_size)
+        _check(0 <= self.warmup <= 1, "warmup", self.warmup)
+        _check(self.rows >= 0, "rows", self.rows)
+        _check(self.trials >= 0, "trials", self.trials)
+        ordered = len(self.learning_rates) == 2 and 0 < self.learning_rates[0] <= self.learning_rates[1] < math.inf
+        _check(ordered, "learning_rates", self.learning_rates)
+        _check(len(self.batch_sizes) > 0 and min(self.batch_sizes) > 0, "batch_sizes", self.batch_sizes)
+        _check(len(self.examples) in (0, 2), "examples", self.examples)
+        if self.trials:  # the first of which is of the settings' own
+            _check(
+                self.learning_rates[0] <= self.learning_rate <= self.learning_rates[1],
+                "learning_rate",
+                self.learning_rate,
+            )
+            _check(self.batch_size in self.batch_sizes, "batch_size", self.batch_size)
+        _check_common(self)
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> Self:
@@ -78,13 +151,26 @@ def _read(kind: Any, facts: Mapping[str, Any]) -> Any:
 
 
 def _value(name: str, value: Any, kind: Any) -> Any:
-    if kind == tuple[str, ...]:
-        _check(isinstance(value, list) and all(isinstance(one, str) for one in value), name, value)
-        return tuple(value)
+    if get_origin(kind) is tuple:
+        _check(isinstance(value, list), name, value)
+        return tuple(_value(name, one, get_args(kind)[0]) for one in value)
     if kind is float and type(value) is int:
         return float(value)
     _check(type(value) is kind, name, value)
     return value
+
+
+def _check_common(settings: Pretraining | Finetuning) -> None:
+    """Of settings that both have."""
+    _check(2 < settings.length <= POSITIONS, "length", settings.length)
+    _check(settings.precision in ("float32", "bfloat16"), "precision", settings.precision)
+    _check(0 <= settings.dropout < 1, "dropout", settings.dropout)
+    _check(0 < settings.epsilon < math.inf, "epsilon", settings.epsilon)
+    for name in ("learning_rate", "weight_decay", "gradient_norm"):
+        value = getattr(settings, name)
+        _check(0 <= value < math.inf and (value > 0 or name != "learning_rate"), name, value)
+    for name in ("beta1", "beta2"):
+        _check(0 <= getattr(settings, name) < 1, name, getattr(settings, name))
 
 
 def _check(holds: bool, name: str, value: Any) -> None:
