@@ -22,6 +22,7 @@ import torch
 from transformers import (
     DataCollatorForLanguageModeling,
     DataCollatorWithPadding,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -154,7 +155,9 @@ def _trainer(model: Any, rows: list[dict[str, Any]], collator: Any, size: int) -
             disable_tqdm=True,
             remove_unused_columns=False,
         )
-        Trainer(model, arguments, data_collator=counted, train_dataset=rows, callbacks=[clock]).train()
+        trainer = Trainer(model, arguments, data_collator=counted, train_dataset=rows, callbacks=[clock])
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     return _rate(tokens[: len(clock.moments)], [*clock.moments, time.perf_counter()])
 
 

@@ -35,7 +35,7 @@ def draw(search: Search, runs: Sequence[Run], folder: Path) -> None:
     from flexnas_bench.figures.trajectory import draw_trajectories
 
     frame = pd.concat([run.frame for run in runs], ignore_index=True)
-    settings, bench = search.settings, search.objective.bench
+    settings = search.settings
     cards, noisy = read_cards(folder / CARDS_FILE), settings.noisy
     found = search.objective.query(ModelCard.from_json(cards["card"].iloc[0]), 0)
     optimum = search.objective.optimum(search.levels[-1])
@@ -46,7 +46,7 @@ def draw(search: Search, runs: Sequence[Run], folder: Path) -> None:
         folder / PICTURE,
         title=f"{settings.optimizer} on space {settings.space}",
         ylabel=f"{label} (points)",
-        note=f"{what}, protocol {settings.protocol}: {bench.cite(found)}",
+        note=f"{what}, protocol {settings.protocol}: {search.objective.cite(found)}",
         optimum=None if math.isnan(optimum) else optimum,
     )
 

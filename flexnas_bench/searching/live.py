@@ -107,6 +107,10 @@ class LiveObjective(Objective):
             card_hash=rows[0].card.hash,
         )
 
+    def cite(self, result: Result) -> str:  # noqa: ARG002 - of all answers
+        """Says who trained."""
+        return "trained in this search"
+
     def cost(self, result: Result, near: bool) -> tuple[float, bool]:  # noqa: ARG002 - what was trained near is known
         """What an evaluation cost, and whether weights were transferred."""
         return result.cost_seconds, result.init != SCRATCH

@@ -42,6 +42,10 @@ class Objective:
         """The answer for a card; noise is that of the seed, the same for all who ask."""
         return self.bench.query(card, self.task, self.protocol, self.kind, seed=seed if self.noisy else None)
 
+    def cite(self, result: Result) -> str:
+        """Citations of all sources of an answer."""
+        return self.bench.cite(result)
+
     def cost(self, result: Result, near: bool) -> tuple[float, bool]:
         """Seconds that an evaluation costs, and whether weights are transferred, as from a card that is near enough."""
         return (transfer_cost_seconds(result.cost_seconds) if near else result.cost_seconds), near

@@ -16,7 +16,7 @@ FILE = "model.safetensors"
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "model"
-    write_model(FlexiBertForMaskedLM(small_config(TINY)), folder)
+    write_model(FlexiBertForMaskedLM(small_config(TINY)), folder, "weights: random")
     return folder
 
 
@@ -87,7 +87,7 @@ def test_no_folder_is_no_model(tmp_path):
 
 @pytest.mark.parametrize("kind", [FlexiBertModel, FlexiBertForMaskedLM, FlexiBertForSequenceClassification])
 def test_a_folder_gives_the_class_that_wrote_it(tmp_path, kind):
-    write_model(kind(small_config(TINY)), tmp_path / "model")
+    write_model(kind(small_config(TINY)), tmp_path / "model", "weights: random")
     assert type(load_model(tmp_path / "model")) is kind
     assert ModelCard.from_json((tmp_path / "model" / "card.json").read_text()) == TINY
 
@@ -95,13 +95,13 @@ def test_a_folder_gives_the_class_that_wrote_it(tmp_path, kind):
 def test_a_full_folder_is_left_alone_and_an_empty_one_filled(tmp_path):
     model = FlexiBertModel(small_config(TINY))
     (tmp_path / "empty").mkdir()
-    write_model(model, tmp_path / "empty")
+    write_model(model, tmp_path / "empty", "weights: random")
     before = sorted(path.name for path in (tmp_path / "empty").iterdir())
     with pytest.raises(OptionError, match="is there already"):
-        write_model(model, tmp_path / "empty")
+        write_model(model, tmp_path / "empty", "weights: random")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OptionError, match="is there already"):
-        write_model(model, tmp_path / "file")
+        write_model(model, tmp_path / "file", "weights: random")
     assert sorted(path.name for path in (tmp_path / "empty").iterdir()) == before
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -111,7 +111,7 @@ def test_what_fails_leaves_nothing(tmp_path):
         raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space left"):
-        write_model(FlexiBertModel(small_config(TINY)), tmp_path / "model", fail)
+        write_model(FlexiBertModel(small_config(TINY)), tmp_path / "model", "weights: random", fail)
     assert not list(tmp_path.iterdir())
 
 

@@ -271,7 +271,15 @@ backend.train(CARD, TASKS, out, progress=lambda *some: print(*some, sep=";", flu
 """
 
 
-@pytest.mark.parametrize("place", ["pre-training;3", "rte;1", "stsb;2", "wnli;2"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "pre-training;3",
+        "stsb;2",
+        pytest.param("rte;1", marks=pytest.mark.slow),
+        pytest.param("wnli;2", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_training_ends_as_another(small_data, small_protocol, tmp_path, place):
     """Killed in pre-training, in fine-tuning, and while the results of a task are written."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -54,7 +54,7 @@ def test_a_tiny_model_learns_32_examples_of_every_task_by_heart(data, tokenizer,
     one = finetuner(task, some, some, words=50_265, epochs=100, batch_size=16, learning_rate=3e-3, dropout=0.0)
     found = one.run()
     assert found.score > 99
-    assert found.losses[-1] < 0.15 * found.losses[0]
+    assert found.losses[-1] < 0.2 * found.losses[0]
     assert not found.why
 
 
