@@ -44,6 +44,7 @@ speed: $(VENV)/installed-dev  ## The tables of times in benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/ask_time.py
 	$(BIN)/python benchmarks/distance_time.py
 	$(BIN)/python benchmarks/encoder_time.py
+	$(BIN)/python benchmarks/training_time.py --runs 3
 
 constraints:  ## Pin what is installed now
 	(echo '# The versions that `make run` and `make test` install; made by `make constraints`.'; \

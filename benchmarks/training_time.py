@@ -35,6 +35,7 @@ from flexnas_bench.training.glue import task_of
 from flexnas_bench.training.materials import Materials
 from flexnas_bench.training.pretraining import Pretrainer
 from flexnas_bench.training.protocol import load_protocol
+from flexnas_bench.training.recipe import Finetuning, Pretraining
 
 #: Steps that are not timed, and steps of a run.
 WARMUP, STEPS = 3, 20
@@ -50,15 +51,17 @@ def main() -> None:
     parser.add_argument("--protocol", default="cpu-lite")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    materials, card = Materials(load_protocol(options.protocol), options.data), ModelCard.named(options.card)
+    protocol, card = load_protocol(options.protocol), ModelCard.named(options.card)
+    materials, candidates = Materials(protocol, options.data), protocol.pretraining.candidates
     print(f"{options.card}, protocol {options.protocol}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print("| what | ours, tokens/s | Trainer, tokens/s | ours / Trainer |\n|---|---|---|---|")
     for task in options.tasks.split(","):
-        _show(f"fine-tuning, {task}", _finetuning(materials, card, task), options.runs)
-    _show("pre-training, the whole vocabulary", _pretraining(materials, card, 0), options.runs)
-    candidates = load_protocol(options.protocol).pretraining.candidates
+        _show(f"fine-tuning, {task}", _finetuning(materials, protocol.finetuning[task], card, task), options.runs)
+    whole = replace(protocol.pretraining, candidates=0)
+    _show("pre-training, the whole vocabulary", _pretraining(materials, whole, card), options.runs)
     if candidates:
-        _show(f"pre-training, {candidates:,} candidates", _pretraining(materials, card, candidates), options.runs)
+        some = _pretraining(materials, protocol.pretraining, card)
+        _show(f"pre-training, {candidates:,} candidates", some, options.runs)
 
 
 Pair = tuple[Callable[[], float], Callable[[], float]]
@@ -76,9 +79,8 @@ def _rate(tokens: list[int], moments: list[float]) -> float:
     return sum(tokens[WARMUP:]) / (moments[-1] - moments[WARMUP])
 
 
-def _finetuning(materials: Materials, card: ModelCard, name: str) -> Pair:
+def _finetuning(materials: Materials, settings: Finetuning, card: ModelCard, name: str) -> Pair:
     task, (training, development) = task_of(name), materials.task(name)
-    settings = load_protocol("cpu-lite").finetuning[name]
 
     def model() -> FlexiBertForSequenceClassification:
         return FlexiBertForSequenceClassification(FlexiBertConfig(card, num_labels=task.labels))
@@ -101,8 +103,7 @@ def _finetuning(materials: Materials, card: ModelCard, name: str) -> Pair:
     return ours, lambda: _trainer(model(), rows, collator, settings.batch_size)
 
 
-def _pretraining(materials: Materials, card: ModelCard, candidates: int) -> Pair:
-    settings = replace(load_protocol("cpu-lite").pretraining, candidates=candidates)
+def _pretraining(materials: Materials, settings: Pretraining, card: ModelCard) -> Pair:
     batches = materials.batches(0)
 
     def ours() -> float:

@@ -19,7 +19,9 @@ def expand_protocols(described: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         OptionError: a description that makes no sense, by its name.
     """
     protocols: dict[str, dict[str, Any]] = {}
-    for name, facts in check_descriptions(described).items():
+    described = check_descriptions(described)
+    for name in described:
+        facts = settle(name, described)
         if "curve" in facts:
             raise OptionError(f"{name}: curve is what a protocol with checkpoints makes, not what it says")
         if "checkpoints" not in facts:
@@ -37,6 +39,30 @@ def check_descriptions(described: Mapping[str, Any]) -> dict[str, dict[str, Any]
         if not isinstance(facts, dict):
             raise OptionError(f"{name}: not a table, as in [{name}]")
     return dict(described)
+
+
+def settle(name: str, described: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A description with what it has from the one that it names as its `base`, tables in it likewise.
+
+    Raises:
+        OptionError: there is no such base, or it comes back to itself.
+    """
+    facts = dict(described[name])
+    if "base" not in facts:
+        return facts
+    base, others = facts.pop("base"), {other: described[other] for other in described if other != name}
+    if not isinstance(base, str) or base not in others:
+        raise OptionError(f"{name}: base: unknown protocol {shown(base)}")
+    return overlaid(settle(base, others), facts)
+
+
+def overlaid(base: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with the entries of another over it, tables in it likewise."""
+    merged = dict(base)
+    for name, value in facts.items():
+        there = merged.get(name)
+        merged[name] = overlaid(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
+    return merged
 
 
 #: How each file of descriptions is read.

@@ -14,6 +14,7 @@ from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.recommendation import recommended_so_far
 from flexnas_bench.searching.runs import CARDS, RUNS
 from flexnas_bench.storage import read_shipped
+from flexnas_bench.training.protocol import load_protocol
 from flexnas_bench.verification import verify_tables
 
 ROOT = Path(__file__).parents[1]
@@ -130,3 +131,18 @@ def test_a_shipped_run_is_what_the_code_does_now(bench, name, steps):
     frame = read_shipped("runs/pool.parquet").to_pandas()
     shipped = frame[(frame["optimizer"] == name) & (frame["seed"] == 7)].head(steps)
     assert search(bench, name, budget=steps, seed=7).frame["card_hash"].tolist() == shipped["card_hash"].tolist()
+
+
+def test_the_protocol_of_the_readme_can_be_run(tmp_path):
+    (text,) = re.findall(r"```toml\n(\[mine\]\nbase = .*?)```", README, re.DOTALL)
+    (tmp_path / "mine.toml").write_text(text)
+    found = load_protocol(tmp_path / "mine.toml").finetuning
+    assert (found["sst2"].rows, found["rte"].rows) == (0, 3_000)
+    assert found["rte"].trials == 12
+
+
+@pytest.mark.parametrize(("name", "steps"), [("cpu-lite-all-sst2", 700), ("cpu-lite-scratch", 0)])
+def test_the_protocols_of_the_results_are_as_they_say(name, steps):
+    found = load_protocol(ROOT / "docs" / f"{name}.toml")
+    assert (found.name, found.pretraining.steps, found.finetuning["sst2"].rows) == (name, steps, 0)
+    assert found.finetuning["qnli"] == load_protocol("cpu-lite").finetuning["qnli"]

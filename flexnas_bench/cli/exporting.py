@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.cli.lookup import CardArgument
+from flexnas_bench.cli.lookup import CardArgument, OverlapOption
 from flexnas_bench.cli.output import Json, StoreOption, print_json, say
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.errors import OptionError
@@ -35,9 +35,7 @@ def export(
         Path | None,
         typer.Option(help="Folder of a trained model to take weights and settings from; random ones if not given."),
     ] = None,
-    overlap: Annotated[
-        float, typer.Option(min=0, max=1, help="Least share of layers in common, from the input on, with that model.")
-    ] = THRESHOLD,
+    overlap: OverlapOption = THRESHOLD,
     tokenizer: Annotated[
         Path | None,
         typer.Option(help="Folder of a tokenizer to write beside; else that of --weights."),

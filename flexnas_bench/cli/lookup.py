@@ -18,6 +18,13 @@ CardArgument = Annotated[
     str, typer.Argument(help="A model card as JSON, its hash of 64 hex digits, or a name (bert-tiny, ...).")
 ]
 
+OverlapOption = Annotated[
+    float,
+    typer.Option(
+        "--overlap", min=0, max=1, help="Least share of layers in common, from the input on, for taking weights."
+    ),
+]
+
 
 def query(
     card: CardArgument,

@@ -97,6 +97,8 @@ def run(
         "until_converged": until_converged,
         **_options(option or [], optimizer),
     }
+    if not live and (data is not None or device != "auto"):
+        raise OptionError("--data and --device are of trainings; without --live there are none")
     with progress_bars() as tell:
         if live:
             arguments["live"] = _live(jobs, out, protocol, store, data, device, transfer, overlap, tell)
@@ -147,9 +149,7 @@ def _live(
     from flexnas_bench.searching.live import LiveTraining  # torch, which other searches do without
 
     if out is None or jobs != 1:
-        raise OptionError(
-            "--live needs --out, a folder for its trainings, and trains one card at a time, without --jobs"
-        )
+        raise OptionError("--live needs --out, a folder for its trainings, and trains one at a time, without --jobs")
     return LiveTraining(protocol, out / "trained", store or out / "store", data, device, transfer, overlap, progress)
 
 

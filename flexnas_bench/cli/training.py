@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from flexnas_bench.cli.lookup import CardArgument
+from flexnas_bench.cli.lookup import CardArgument, OverlapOption
 from flexnas_bench.cli.output import Json, print_json, progress_bars, say, say_error, to_json
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.errors import OptionError
@@ -47,9 +47,7 @@ def train(
         Path | None,
         typer.Option(help="Folder of earlier trainings: the nearest gives its weights in place of pre-training."),
     ] = None,
-    overlap: Annotated[
-        float, typer.Option(min=0, max=1, help="Least share of layers in common, from the input on, for that.")
-    ] = THRESHOLD,
+    overlap: OverlapOption = THRESHOLD,
     device: DeviceOption = "auto",
     classifiers: Annotated[
         bool, typer.Option("--classifiers", help="Keep the fine-tuned models too, in OUT/classifiers.")

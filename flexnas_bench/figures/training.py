@@ -35,7 +35,7 @@ def draw_training(curves: Curves, path: Path, title: str) -> None:
         record = curves.tasks[name]
         if record["losses"] and record["losses"][0]:
             losses = [None if loss is None else loss / record["losses"][0] for loss in record["losses"]]
-            _line(middle, losses, f"{name}", colour)
+            _line(middle, losses, name, colour)
         _line(right, record["scores"], f"{name} ({METRICS[name]})", colour)
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)

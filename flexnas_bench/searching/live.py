@@ -24,6 +24,8 @@ from flexnas_bench.training.protocol import load_protocol
 from flexnas_bench.training.provenance import pick_device
 
 LIVE = "live"
+#: Seed, and number of the replicate, of all its trainings.
+FIRST = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,13 @@ class LiveTraining:
         protocol = load_protocol(self.protocol)
         return Backend(protocol, self.data, Store(self.store), pick_device(self.device), self.overlap)
 
+    @cached_property
+    def checked_store(self) -> Path:
+        """The store, which says what the protocol is and has no scores of other settings under its name."""
+        protocol = self.backend.protocol
+        Store(self.store).describe(protocol.name, protocol.facts, protocol.hash)
+        return self.store
+
     def objective(self, task: str) -> LiveObjective:
         """Scores of a task, or of a mean of tasks, trained when they are asked for; raises `OptionError`."""
         if task not in METRICS:
@@ -74,17 +83,20 @@ class LiveObjective(Objective):
     live: LiveTraining
 
     def query(self, card: ModelCard, seed: int) -> Result:  # noqa: ARG002 - of all seeds
-        """The measured score of a card, the same for all seeds; trains it, or goes on with that, if need be."""
-        if self.live.store.exists() and not self.live.transfer:
+        """The measured score of a card's first training, whatever the seed of the search; trains it if need be."""
+        if not self.live.transfer:
             try:
-                return load_benchmark(store=self.live.store).query(card, self.task, self.protocol)
-            except (NotMeasuredError, OptionError):  # the protocol is none yet where nothing was trained under it
+                return load_benchmark(store=self.live.checked_store).query(
+                    card, self.task, self.protocol, replicate=FIRST
+                )
+            except NotMeasuredError:
                 pass
         donors = [self.live.folder] if self.live.transfer and self.live.folder.exists() else []
         rows = self.live.backend.train(
             card,
             MEANS.get(self.task, (self.task,)),
             self.live.folder / card.hash[:16],
+            FIRST,
             donors=donors,
             progress=self.live.progress,
         )

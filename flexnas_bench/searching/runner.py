@@ -132,8 +132,10 @@ def prepare(
     spaces = _spaces([space] if levels is None else levels)
     if live is not None:
         protocol, transfer, overlap = live.backend.protocol.name, live.transfer, live.overlap
-        if noisy or workers > 1:
-            raise OptionError("noisy, workers: a search that trains is noisy by itself, and trains one card at a time")
+        if noisy or workers > 1 or kind != "auto":
+            raise OptionError(
+                "noisy, workers, kind: a live search trains one card at a time, is noisy by itself, and measured"
+            )
     protocol = protocol or DEFAULT_PROTOCOL
     initial = INITIAL if initial is None else initial
     limit = Budget.read(budget)

@@ -58,9 +58,6 @@ class Backend:
         device: to train on.
         overlap: fraction of its layers that a card must share with a donor, from the input on (section 3.3.3).
         keep: whether to write fine-tuned models too.
-
-    Raises:
-        OptionError: the protocol is described otherwise in the store.
     """
 
     def __init__(

@@ -42,7 +42,8 @@ def find_donors(places: Iterable[Path], recipe: str) -> list[Donor]:
     for path in sorted({path for place in places for path in place.rglob(FACTS)}):
         try:
             facts = json.loads(path.read_bytes())
-            if facts["recipe"] == recipe and facts["init"] == SCRATCH and not facts["why"]:
+            trained = facts["steps"] > 0 and not facts["why"]
+            if trained and facts["recipe"] == recipe and facts["init"] == SCRATCH:
                 found.append(Donor(path.parent, read_config(path.parent).model_card, facts))
         except (OSError, ValueError, KeyError, TypeError, WeightsError, InvalidCardError):
             continue  # not, or not yet, a trained model

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
+from flexnas_bench.training.recipe import Recipe
 
-def adamw(model: nn.Module, settings: Any) -> torch.optim.AdamW:
+
+def adamw(model: nn.Module, settings: Recipe) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices alone, by the settings of a recipe."""
     decayed = [value for value in model.parameters() if value.ndim > 1]
     others = [value for value in model.parameters() if value.ndim <= 1]

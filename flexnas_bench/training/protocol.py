@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flexnas_bench.errors import OptionError, shown
-from flexnas_bench.protocols import PROTOCOLS, check_descriptions
+from flexnas_bench.protocols import PROTOCOLS, check_descriptions, overlaid, settle
 from flexnas_bench.storage import read_shipped_toml, read_toml
 from flexnas_bench.training.glue import TASKS
 from flexnas_bench.training.recipe import Finetuning, Pretraining, digest
@@ -56,36 +56,17 @@ def load_protocol(name: str | Path) -> Protocol:
         if name not in shipped:
             runnable = ", ".join(one for one, facts in shipped.items() if "pretraining" in facts)
             raise OptionError(f"unknown protocol {shown(str(name))}; there are {runnable}, and .toml files")
-        return _read(str(name), _whole(shipped[str(name)], shipped))
+        return _read(str(name), settle(str(name), shipped))
     described = check_descriptions(read_toml(Path(name)))
     if len(described) != 1:
         raise OptionError(f"{name}: one table, named as the protocol, and not {len(described)}")
-    ((own, facts),) = described.items()
+    (own,) = described
     if own in shipped:
         raise OptionError(f"{name}: {own} is the name of another protocol; take one of your own")
     try:
-        return _read(own, _whole(facts, shipped))
+        return _read(own, settle(own, {**shipped, **described}))
     except OptionError as error:
         raise OptionError(f"{name}: {error}") from None
-
-
-def _whole(facts: Mapping[str, Any], shipped: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """A description with what it has from its base."""
-    if "base" not in facts:
-        return dict(facts)
-    if facts["base"] not in shipped:
-        raise OptionError(f"base: unknown protocol {shown(facts['base'])}")
-    own = {name: value for name, value in facts.items() if name != "base"}
-    return _over(_whole(shipped[facts["base"]], shipped), own)
-
-
-def _over(base: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """A table with the entries of another over it, tables in it likewise."""
-    merged = dict(base)
-    for name, value in facts.items():
-        there = merged.get(name)
-        merged[name] = _over(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _read(name: str, facts: Mapping[str, Any]) -> Protocol:
@@ -100,7 +81,7 @@ def _read(name: str, facts: Mapping[str, Any]) -> Protocol:
         raise OptionError(f"protocol {name}: finetuning.tasks: {unknown[0]} is none of {', '.join(TASKS)}")
     try:
         pretraining = Pretraining.read(facts["pretraining"])
-        finetuning = {task: Finetuning.read(_over(common, tasks.get(task, {}))) for task in TASKS}
+        finetuning = {task: Finetuning.read(overlaid(common, tasks.get(task, {}))) for task in TASKS}
     except OptionError as error:
         raise OptionError(f"protocol {name}: {error}") from None
     return Protocol(name, pretraining, finetuning, facts)

@@ -49,14 +49,15 @@ class _VocabularyLoss(torch.autograd.Function):
         extra: Tensor | None,
         product: torch.dtype,
     ) -> Tensor:
+        exact = torch.promote_types(product, torch.float32)
         rows = max(CHUNK.get(states.device.type, 2**24) // len(bias), 1)
         some, words = states.to(product), weight.to(product)
         d_states, d_weight, d_bias = torch.empty_like(states), torch.zeros_like(weight), torch.zeros_like(bias)
-        loss = torch.zeros((), dtype=torch.promote_types(product, torch.float32), device=states.device)
+        loss = torch.zeros((), dtype=exact, device=states.device)
         with torch.autocast(states.device.type, enabled=False):
             for i in range(0, len(states), rows):
                 part, told = some[i : i + rows], labels[i : i + rows, None]
-                logits = torch.addmm(bias.to(product), part, words.T).to(torch.promote_types(product, torch.float32))
+                logits = torch.addmm(bias.to(product), part, words.T).to(exact)
                 if extra is not None:
                     logits.scatter_add_(1, told, extra[i : i + rows, None].to(logits))
                 logits -= logits.amax(1, keepdim=True)

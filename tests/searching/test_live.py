@@ -89,6 +89,7 @@ def test_weights_are_transferred(search, tmp_path):
         (["--jobs", "2"], "--live needs --out"),
         (["--workers", "2"], "trains one card at a time"),
         (["--noisy"], "is noisy by itself"),
+        (["--kind", "surrogate"], "and measured"),
         (["--task", "sentiment"], "GLUE has no sentiment"),
         (["--protocol", "electra-owt-100k"], "cannot be run"),
     ],
@@ -99,3 +100,27 @@ def test_what_makes_no_sense_is_refused(search, tmp_path, capsys, arguments, rea
     assert reason in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out" / "trained").exists()
+
+
+def test_settings_of_trainings_need_one(capsys):
+    for arguments in (["--data", "somewhere"], ["--device", "cpu"]):
+        assert run_app(["run", "--budget", "3", *arguments]) == 2
+        assert "without --live there are none" in capsys.readouterr().err
+
+
+def test_scores_of_other_settings_are_not_taken(search, small_protocol, tmp_path, capsys):
+    assert run_app(search(budget="2")) == 0
+    small_protocol.write_text(small_protocol.read_text().replace("steps = 6", "steps = 7"))
+    assert run_app(search("--store", str(tmp_path / "out" / "store"), out="other")) == 2
+    assert "scores of protocol small under other settings" in capsys.readouterr().err
+
+
+def test_another_seed_in_the_store_is_not_averaged(search, small_data, small_protocol, tmp_path):
+    assert run_app(search(budget="2")) == 0
+    before = frame(tmp_path / "out")
+    card = read_runs(tmp_path / "out" / RUNS_FILE)["card_hash"].iloc[0]
+    store, again = str(tmp_path / "out" / "store"), str(tmp_path / "again")
+    train = ["train", card, "--protocol", str(small_protocol), "--data", str(small_data), "--tasks", "rte"]
+    assert run_app([*train, "--store", store, "--seed", "1", "--out", again]) == 0
+    assert run_app(search(budget="2")) == 0  # goes on with the values it had
+    pd.testing.assert_frame_equal(frame(tmp_path / "out"), before)

@@ -52,7 +52,7 @@ def test_each_counts_by_how_often_it_is_among_them(candidates):
 def test_sums_over_the_vocabulary_are_right_on_average(candidates):
     states, weight, bias, _ = inputs(10, 4, WORDS)
     rng = np.random.default_rng(2)
-    sums, exact = [], []
+    sums = []
     for step in range(2_000):
         told = torch.from_numpy(rng.choice(WORDS, 10, p=candidates.shares))
         words, logs, _ = candidates.draw(step, told)

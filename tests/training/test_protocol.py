@@ -41,10 +41,11 @@ def test_shipped_protocols_are_complete_and_have_caps():
         protocol = load_protocol(name)
         assert set(protocol.finetuning) == set(TASKS)
         assert all(settings.rows == rows and len(settings.examples) == 2 for settings in protocol.finetuning.values())
-        assert name in load_benchmark().protocols
+        assert load_benchmark().protocols[name] == protocol.facts
+        assert protocol.facts["evaluation"].startswith("GLUE development sets")
 
 
-def test_a_hash_is_that_of_the_settings(tmp_path):
+def test_a_hash_is_that_of_the_settings():
     one = load_protocol("cpu-lite")
     same = Protocol("other", one.pretraining, dict(reversed(one.finetuning.items())), {"summary": "in other words"})
     assert same.hash == one.hash
@@ -79,6 +80,8 @@ def test_a_file_says_what_differs_from_its_base(tmp_path):
         ('[a]\nbase = "cpu-lite"\n[b]\n', "one table, named as the protocol, and not 2"),
         ('[cpu-lite]\nbase = "cpu-lite"\n', "cpu-lite is the name of another protocol"),
         ('[a]\nbase = "none"\n', "base: unknown protocol 'none'"),
+        ('[a]\nbase = "a"\n', "base: unknown protocol 'a'"),
+        ('[a]\nbase = ["b"]\n', "base: unknown protocol"),
         ('[a]\nsummary = "b"\n', "a is a record and cannot be run: it has no table of pretraining"),
         ('[a]\nbase = "cpu-lite"\npretraining.steps = -1\n', "steps: -1 makes no sense"),
         ('[a]\nbase = "cpu-lite"\npretraining.stepps = 1\n', "stepps: no setting of pretraining"),

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_it_finds_what_is_planted():
     assert (trials[0]["learning_rate"], trials[0]["batch_size"]) == (2e-5, 32)  # the settings' own
     assert best.batch_size == 64
     assert 1.4e-4 < best.learning_rate < 2.9e-4
-    assert best == SETTINGS.__class__(**{**vars(SETTINGS), "learning_rate": best.learning_rate, "batch_size": 64})
+    assert best == dataclasses.replace(SETTINGS, learning_rate=best.learning_rate, batch_size=64)
     assert all(2e-5 <= trial["learning_rate"] <= 5e-4 and trial["batch_size"] in (32, 64, 128) for trial in trials)
 
 
