@@ -5,16 +5,23 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.process import BaseProcess
+from typing import Any, Generic, TypeVar
 
 from flexnas_bench.errors import WorkerDiedError
 
 _POLL_SECONDS = 0.2
+#: Seconds that processes have to come to a good end when they are asked to.
+_PATIENCE = 30.0
 T = TypeVar("T")
 R = TypeVar("R")
 #: Told what is going on, how much of it is done, and how much there is.
@@ -69,10 +76,114 @@ def _poll(numbers: dict[Future[R], int]) -> Iterator[list[tuple[int, R]]]:
         yield [(numbers[future], future.result()) for future in done]
 
 
-def _start_worker() -> None:
-    """Keeps to one thread, leaves Ctrl-C to the parent, and dies with it however it dies."""
+@dataclass
+class _Worker:
+    """A process of a crew; `key` is of the task that it is at."""
+
+    process: BaseProcess
+    connection: Connection
+    key: Any = None
+
+
+class Crew(Generic[R]):
+    """Processes that stay: each does one task after the other, and one that dies is replaced.
+
+    >>> with Crew(math.hypot, size=2) as crew:  # doctest: +SKIP
+    ...     crew.start("a", 3, 4)
+    ...     crew.wait(60)
+    [('a', 5.0)]
+
+    Args:
+        function: does a task; one of a module, which each process imports.
+        size: number of processes at most; each is started when it is first needed.
+        threads: that each may use.
+    """
+
+    def __init__(self, function: Callable[..., R], size: int, threads: int = 1) -> None:
+        self._function, self._size, self._threads = function, size, threads
+        self._idle: list[_Worker] = []
+        self._busy: list[_Worker] = []
+
+    @property
+    def free(self) -> int:
+        """How many tasks could be started now."""
+        return self._size - len(self._busy)
+
+    def start(self, key: Any, *task: Any) -> None:
+        """Gives a task, by whose key its end is told, to a free process."""
+        worker = self._idle.pop() if self._idle else self._hire()
+        worker.key = key
+        self._busy.append(worker)
+        worker.connection.send(task)
+
+    def wait(self, seconds: float) -> list[tuple[Any, R | Exception]]:
+        """Results of tasks that have ended, or what they raised, after so long at most.
+
+        That of a process that was killed is a `WorkerDiedError`.
+        """
+        ready = wait_for_any([worker.connection for worker in self._busy], seconds) if self._busy else []
+        ended: list[tuple[Any, R | Exception]] = []
+        for worker in [one for one in self._busy if one.connection in ready]:
+            self._busy.remove(worker)
+            try:
+                ended.append((worker.key, worker.connection.recv()))
+                self._idle.append(worker)
+            except (EOFError, OSError):
+                worker.process.join()
+                code = worker.process.exitcode or 0
+                how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+                ended.append((worker.key, WorkerDiedError(f"its process ended {how}")))
+        return ended
+
+    def close(self) -> None:
+        """Asks all processes to end, and kills those that do not."""
+        for worker in self._busy:
+            worker.process.terminate()
+        for worker in self._idle + self._busy:
+            worker.connection.close()
+            worker.process.join(_PATIENCE)
+            worker.process.kill()
+            worker.process.join()
+        self._idle, self._busy = [], []
+
+    def __enter__(self) -> Crew[R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hire(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        mine, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._threads), daemon=True)
+        process.start()
+        theirs.close()
+        mine.send(self._function)
+        return _Worker(process, mine)
+
+
+def _serve(connection: Connection, threads: int) -> None:
+    """Does what comes, until nobody is left to send anything."""
+    _start_worker(threads)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    function = connection.recv()
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        answer: Any
+        try:
+            answer = function(*task)
+        except Exception as error:
+            answer = error
+        connection.send(answer)
+
+
+def _start_worker(threads: int = 1) -> None:
+    """Keeps to so many threads, leaves Ctrl-C to the parent, and dies with it however it dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when a task imports it
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read by torch when a task imports it
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -179,11 +179,11 @@ class Store:
     def _writing(self) -> Iterator[None]:
         # Looked through before the marker is looked for: whatever else a store has, its marker was there first.
         occupied = self.folder.exists() and (not self.folder.is_dir() or any(self._visible()))
-        if occupied and not self._is_store():
+        if occupied and not self.exists():
             raise RunMismatchError(f"{self.folder} holds something else than a store; name another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         with exclusive(self.folder / ".store.lock", self._patience):
-            if not self._is_store():
+            if not self.exists():
                 write_bytes(self.folder / MARKER, f"format = {_FORMAT}\n".encode())
             self.check()
             yield
@@ -191,12 +191,13 @@ class Store:
     def _visible(self) -> Iterator[Path]:
         return (path for path in self.folder.iterdir() if not path.name.startswith("."))
 
-    def _is_store(self) -> bool:
+    def exists(self) -> bool:
+        """Whether there is a store in the folder."""
         return (self.folder / MARKER).exists()
 
     def check(self) -> None:
         """Raises `RunMismatchError` where there is no store, `TableCorruptError` for one of another version."""
-        if not self._is_store():
+        if not self.exists():
             raise RunMismatchError(f"there is no store at {self.folder}")
         found = read_toml(self.folder / MARKER).get("format")
         if found != _FORMAT:

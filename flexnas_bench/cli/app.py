@@ -14,6 +14,7 @@ from flexnas_bench.cli.checking import compact, verify
 from flexnas_bench.cli.compare import compare
 from flexnas_bench.cli.distances import embed, ged
 from flexnas_bench.cli.exporting import export
+from flexnas_bench.cli.filling import fill
 from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.info import info
 from flexnas_bench.cli.lookup import optimizers, query
@@ -61,6 +62,7 @@ for _command, _example in (
     (embed, "embed --space g1 --distance ged --dim 16 --figures figures"),
     (export, "export flexibert-mini --labels 2 --out flexibert-mini"),
     (train, "train bert-tiny --protocol cpu-lite --tasks sst2,mrpc --data data-folder --out bert-tiny"),
+    (fill, "fill --cards cards.txt --protocol cpu-lite --data data-folder --store my-results"),
     (verify, "verify --store my-results"),
     (compact, "compact my-results"),
 ):

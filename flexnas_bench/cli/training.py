@@ -69,7 +69,7 @@ def train(
     if donors is not None and not donors.is_dir():
         raise OptionError(f"--donors: {donors}: no such folder")
     into = Store(store or out / "store")
-    known = store if store is not None and store.exists() else None
+    known = store if store is not None and into.exists() else None
     found = load_benchmark(store=known).card(card)
     backend = Backend(load_protocol(protocol), data, into, pick_device(device), overlap, classifiers)
     names = read_tasks(tasks)

@@ -140,8 +140,17 @@ class Finetuning(Recipe):
 
 
 def digest(*parts: Recipe) -> str:
-    """Hash of recipes, 64 hex digits: that of all their settings, whatever their order."""
-    return sha256(json.dumps([asdict(part) for part in parts], sort_keys=True).encode()).hexdigest()
+    """Hash of recipes, 64 hex digits: that of all their settings, whatever their order.
+
+    What is at its default does not count: so a setting that a later version adds leaves the hashes of old recipes as
+    they are, and defaults never change.
+    """
+    usual = [{one.name: one.default for one in fields(part)} for part in parts]
+    own = [
+        {name: value for name, value in asdict(part).items() if value != known[name]}
+        for part, known in zip(parts, usual, strict=True)
+    ]
+    return sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
 def _value(name: str, value: Any, kind: Any) -> Any:

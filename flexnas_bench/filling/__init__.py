@@ -1,0 +1,1 @@
+"""Filling the table: many cards trained, in a good order, on one machine or on many."""

@@ -1,0 +1,92 @@
+"""Training on the machines of a Ray cluster, which come and go."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flexnas_bench.errors import OptionError, first_line
+from flexnas_bench.filling.engine import Engine
+from flexnas_bench.filling.job import Ending, Job, Outcome
+from flexnas_bench.filling.worker import Work, train
+
+#: Seconds that trainings have to come to a good end when they are interrupted.
+_PATIENCE = 30.0
+
+
+class RayEngine(Engine):
+    """An existing Ray cluster, all of whose machines see the store and the data under the same paths.
+
+    Args:
+        work: what trainings share.
+        address: of the cluster; `auto` finds the one that this machine belongs to.
+        cpus: cores of a training.
+        gpus: of a training; a fraction puts several on one.
+
+    Raises:
+        OptionError: Ray is not installed, or there is no such cluster.
+    """
+
+    def __init__(self, work: Work, address: str = "auto", cpus: float = 1, gpus: float = 0) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise OptionError("--engine ray needs Ray: pip install 'flexnas-bench[ray]'") from None
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # whatever their start raises
+            raise OptionError(f"no Ray cluster at {address}: {first_line(error)}; see `ray start --head`") from None
+        self._ray, self._work = ray, work
+        self._needs = {"CPU": float(cpus), "GPU": float(gpus)}
+        self._train = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(train)
+        self._running: dict[Any, Job] = {}
+
+    @property
+    def free(self) -> bool:
+        """Whether the machines that are there now have room for one more."""
+        there = self._ray.cluster_resources()
+        at_once = min(there.get(name, 0.0) // need for name, need in self._needs.items() if need)
+        return len(self._running) < at_once
+
+    def start(self, job: Job) -> None:
+        """Lets Ray find a machine."""
+        self._running[self._train.remote(self._work, job)] = job
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """Jobs that have ended since; those of a lost machine among them, as killed."""
+        if not self._running:
+            return []
+        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
+        return [self._outcome(one, self._running.pop(one)) for one in ready]
+
+    def _outcome(self, one: Any, job: Job) -> Outcome:
+        try:
+            found: Outcome = self._ray.get(one)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, Exception) else error from None
+        except self._ray.exceptions.OutOfMemoryError as error:
+            return Outcome(job, Ending.MEMORY, why=first_line(error))
+        except self._ray.exceptions.RayError as error:
+            return Outcome(job, Ending.DIED, why=f"{type(error).__name__}: {first_line(error)}")
+        return found
+
+    @property
+    def running(self) -> list[Job]:
+        """Jobs at work, or waiting for a machine."""
+        return list(self._running.values())
+
+    @property
+    def where(self) -> str:
+        """Machines that are there now, and what they have."""
+        there = self._ray.cluster_resources()
+        nodes = sum(node["Alive"] for node in self._ray.nodes())
+        return f"{nodes} machines of a Ray cluster, {there.get('CPU', 0):g} cores, {there.get('GPU', 0):g} GPUs"
+
+    def close(self) -> None:
+        """Interrupts what still runs, and leaves the cluster."""
+        for one in self._running:
+            self._ray.cancel(one, recursive=False)
+        if self._running:
+            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE)
+        self._running = {}
+        self._ray.shutdown()
