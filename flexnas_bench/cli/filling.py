@@ -211,7 +211,8 @@ def _report(outcomes: Sequence[Outcome], source: Source, tasks: Sequence[str], w
         if outcomes:
             say(table)
         say(
-            f"{len(outcomes) - len(failed)} trainings done, {len(failed)} given up, {len(source.left)} left; in {work.store}"
+            f"{len(outcomes) - len(failed)} trainings done, {len(failed)} given up, {len(source.left)} left; "
+            f"in {work.store}"
         )
     if failed:
         raise typer.Exit(1)

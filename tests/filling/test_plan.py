@@ -1,0 +1,80 @@
+import math
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flexnas_bench import ModelCard, load_space
+from flexnas_bench.distance.overlap import overlap_fraction
+from flexnas_bench.filling.plan import choose_donors, plan
+from flexnas_bench.layer import EncoderLayer
+
+#: Three kinds of layers, so that cards begin alike.
+KINDS = [EncoderLayer("SA", kind, 128, heads, (512,)) for kind, heads in (("SDP", 2), ("WMA", 2), ("SDP", 4))]
+cards_alike = st.lists(
+    st.lists(st.sampled_from(KINDS), min_size=1, max_size=4).map(lambda layers: ModelCard(tuple(layers))),
+    min_size=1,
+    max_size=7,
+    unique=True,
+)
+
+
+@given(cards_alike, st.sampled_from([0.4, 0.5, 0.8, 1.0]))
+def test_every_card_is_trained_once_and_after_its_donor(cards, overlap):
+    donors = choose_donors(cards, overlap)
+    assert sorted(card.hash for card in donors) == sorted(card.hash for card in cards)
+    order = list(donors)
+    for card, donor in donors.items():
+        if donor is not None:
+            assert donors[donor] is None, "a donor is trained from scratch"
+            assert order.index(donor) < order.index(card)
+            fractions = [overlap_fraction(card, one) for one in cards if donors[one] is None]
+            assert overlap_fraction(card, donor) == max(fractions) >= overlap - 1e-9
+
+
+@given(cards_alike, st.sampled_from([0.5, 0.8]))
+def test_donors_are_about_as_few_as_can_be(cards, overlap):
+    def serves(some):
+        return all(any(overlap_fraction(card, one) >= overlap - 1e-9 for one in some) for card in cards)
+
+    fewest = next(n for n in range(1, len(cards) + 1) if any(map(serves, combinations(cards, n))))
+    chosen = [card for card, donor in choose_donors(cards, overlap).items() if donor is None]
+    assert serves(chosen)
+    assert fewest <= len(chosen) <= fewest * (1 + math.log(len(cards)))
+
+
+def test_all_of_g1_is_planned():
+    space = load_space("g1")
+    donors = choose_donors([space[i] for i in range(space.size)], 0.8)
+    assert len(donors) == space.size
+    shallow = [card for card in donors if card.num_layers == 2]
+    assert len(shallow) == sum(donor is not None for donor in donors.values()) == 96, "whatever begins a deeper card"
+
+
+def test_what_has_scores_is_left_out():
+    one, two = ModelCard((KINDS[0],)), ModelCard((KINDS[1],))
+    there = {(one, 0): {"rte"}, (one, 1): {"rte", "wnli"}}
+    jobs = plan(
+        [one, two, one], ["rte", "wnli"], [0, 1], lambda card, seed, scratch: there.get((card, seed), set()), None
+    )
+    assert [(job.card, job.replicate, job.tasks) for job in jobs] == [
+        (one, 0, ("wnli",)),
+        (two, 0, ("rte", "wnli")),
+        (two, 1, ("rte", "wnli")),
+    ]
+
+
+@pytest.mark.parametrize(("overlap", "scratch"), [(None, True), (0.8, False)])
+def test_a_plan_with_transfers_counts_scores_of_any_init(overlap, scratch):
+    asked = []
+    plan([ModelCard((KINDS[0],))], ["rte"], [0], lambda *of: asked.append(of) or set(), overlap)
+    assert asked == [(ModelCard((KINDS[0],)), 0, scratch)]
+
+
+def test_folders_tell_trainings_apart():
+    shallow, deep = ModelCard((KINDS[0],)), ModelCard((KINDS[0], KINDS[1]))
+    jobs = plan([shallow, deep], ["rte"], [0, 1], lambda *_: set(), 0.8)
+    jobs += plan([shallow, deep], ["rte"], [0, 1], lambda *_: set(), None)
+    assert len({job.name for job in jobs}) == 6, "deep from scratch is the same training in both"
+    assert {job.donor for job in jobs if job.card == shallow} == {deep, None}
