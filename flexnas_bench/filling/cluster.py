@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from flexnas_bench.errors import OptionError, first_line
@@ -37,6 +39,8 @@ class RayEngine(Engine):
         except Exception as error:  # whatever their start raises
             raise OptionError(f"no Ray cluster at {address}: {first_line(error)}; see `ray start --head`") from None
         self._ray, self._work = ray, work
+        self._aside = redirect_stdout(sys.stderr)  # what Ray says of its machines is no result
+        self._aside.__enter__()
         self._needs = {"CPU": float(cpus), "GPU": float(gpus)}
         self._train = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(train)
         self._running: dict[Any, Job] = {}
@@ -90,3 +94,4 @@ class RayEngine(Engine):
             self._ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE)
         self._running = {}
         self._ray.shutdown()
+        self._aside.__exit__(None, None, None)

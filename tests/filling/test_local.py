@@ -4,45 +4,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections import Counter
-
-import pytest
 
 from flexnas_bench import ModelCard, Store
 from flexnas_bench.filling.fill import Filler
 from flexnas_bench.filling.job import Ending, Job
 from flexnas_bench.filling.local import LocalEngine
 from flexnas_bench.filling.source import Planned
-from flexnas_bench.filling.worker import Work
-from flexnas_bench.store import KEY
-from tests.conftest import SMALL
-
-KINDS = (["SDP", 5], ["WMA", 5], ["SDP", 9])
-CARDS = [SMALL | {"p": kinds} for kinds in KINDS]
-TASKS = ("rte", "wnli")
-
-
-@pytest.fixture
-def work(small_data, small_protocol, tmp_path):
-    return Work(str(small_protocol), tmp_path / "store", small_data, "cpu")
-
-
-@pytest.fixture
-def command(small_data, small_protocol, tmp_path):
-    (tmp_path / "cards.txt").write_text("".join(json.dumps(card) + "\n" for card in CARDS))
-    words = ["fill", "--cards", tmp_path / "cards.txt", "--protocol", small_protocol, "--data", small_data]
-    words += ["--tasks", ",".join(TASKS), "--store", tmp_path / "store", "--device", "cpu"]
-    return [sys.executable, "-m", "flexnas_bench", *map(str, words)]
-
-
-def complete(folder, cards=CARDS, tasks=TASKS):
-    """Whether a store has each score of each card once."""
-    rows = Store(folder).rows()
-    assert len({tuple(row[name] for name in KEY) for row in rows}) == len(rows)
-    there = Counter((row["hash"], row["task"]) for row in rows)
-    return there == Counter((ModelCard.from_dict(card).hash, task) for card in cards for task in tasks)
+from tests.filling.conftest import CARDS, TASKS, complete
 
 
 def environment():
@@ -94,6 +63,7 @@ def test_two_commands_on_one_store_share_the_work(command, tmp_path):
     assert complete(tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_an_interrupted_one_ends_at_once_and_goes_on(command, tmp_path):
     driver = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     store = Store(tmp_path / "store")

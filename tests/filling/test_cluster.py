@@ -1,0 +1,73 @@
+"""A real Ray cluster, machines of which are killed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flexnas_bench import Store
+from flexnas_bench.cli.app import run_app
+from tests.filling.conftest import complete
+
+pytest.importorskip("ray")
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+@pytest.fixture
+def cluster():
+    script = Path(__file__).with_name("ray_cluster.py")
+    with subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        process.address = process.stdout.readline().strip()
+        yield process
+        process.stdin.close()
+        process.wait()
+
+
+def begin(command, cluster):
+    words = [*command, "--engine", "ray", "--address", cluster.address, "--json"]
+    return subprocess.Popen(words, env=os.environ | LOOPBACK, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_rows(store, process):
+    while not (store.exists() and store.rows()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+
+
+def test_a_list_is_finished_while_a_machine_is_lost(command, cluster, tmp_path):
+    process = begin(command, cluster)
+    wait_for_rows(Store(tmp_path / "store"), process)
+    cluster.stdin.write("lose\n")
+    cluster.stdin.flush()
+    assert cluster.stdout.readline() == "lost\n"
+    told, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert complete(tmp_path / "store")
+    facts = json.loads(told)
+    assert facts["left"] == 0
+    assert {one["ending"] for one in facts["trainings"]} == {"finished"}
+
+
+@pytest.mark.slow
+def test_a_killed_driver_and_its_trainings_go_on(command, cluster, tmp_path):
+    process = begin(command, cluster)
+    wait_for_rows(Store(tmp_path / "store"), process)
+    process.kill()
+    process.communicate()
+    process = begin(command, cluster)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert complete(tmp_path / "store")
+
+
+def test_no_cluster_is_one_line(command, monkeypatch, capsys):
+    for name, value in LOOPBACK.items():
+        monkeypatch.setenv(name, value)
+    assert run_app([*command[3:], "--engine", "ray", "--address", "auto"]) == 2
+    assert "no Ray cluster at auto" in capsys.readouterr().err
