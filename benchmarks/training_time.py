@@ -55,7 +55,7 @@ def main() -> None:
     materials, candidates = Materials(protocol, options.data), protocol.pretraining.candidates
     print(f"{options.card}, protocol {options.protocol}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print("| what | ours, tokens/s | Trainer, tokens/s | ours / Trainer |\n|---|---|---|---|")
-    for task in options.tasks.split(","):
+    for task in filter(None, options.tasks.split(",")):
         _show(f"fine-tuning, {task}", _finetuning(materials, protocol.finetuning[task], card, task), options.runs)
     whole = replace(protocol.pretraining, candidates=0)
     _show("pre-training, the whole vocabulary", _pretraining(materials, whole, card), options.runs)

@@ -173,6 +173,7 @@ SA = ["SDP", "WMA"]
 """
 
 
+@pytest.mark.slow
 def test_the_self_attention_models_of_2021_on_the_command_line(published, tmp_path, monkeypatch, capsys):
     """Feed-forward sizes that no shipped space has, two tasks with gaps, another protocol."""
     monkeypatch.chdir(tmp_path)

@@ -42,6 +42,7 @@ def test_a_training_is_shown_and_left_behind(train, tmp_path, capsys):
     assert "measured, small" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_mean_stands_for_its_tasks(train, tmp_path, capsys):
     assert run_app(train("--tasks", "glue9", "--store", str(tmp_path / "store"))) == 0
     shown = capsys.readouterr().out

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from flexnas_bench import ModelCard, Store
 from flexnas_bench.filling.fill import Filler
 from flexnas_bench.filling.job import Ending, Job

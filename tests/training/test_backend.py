@@ -275,7 +275,7 @@ backend.train(CARD, TASKS, out, progress=lambda *some: print(*some, sep=";", flu
 @pytest.mark.parametrize(
     "place",
     [
-        "pre-training;3",
+        pytest.param("pre-training;3", marks=pytest.mark.slow),  # as test_pretraining.py has it
         "stsb;2",
         pytest.param("rte;1", marks=pytest.mark.slow),
         pytest.param("wnli;2", marks=pytest.mark.slow),

@@ -82,7 +82,7 @@ one.run(lambda step: print(step, flush=True))
 """
 
 
-@pytest.mark.parametrize("after", [1, 7])
+@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_a_killed_process_goes_on(tmp_path, after):
     """Killed without warning, at any moment of a step or of writing a checkpoint, which there is after every step."""
     command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
