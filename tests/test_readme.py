@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flexnas_bench import load_space, make_optimizer, search, storage
+from flexnas_bench import ModelCard, load_space, make_optimizer, search, storage
 from flexnas_bench.cli import checking
 from flexnas_bench.cli.app import run_app
+from flexnas_bench.filling.known import read_card_list
+from flexnas_bench.named import NAMED_CARDS, PAPER12
 from flexnas_bench.searching.analysis import best_so_far, estimate, expected_so_far
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.searching.recommendation import recommended_so_far
@@ -47,7 +49,7 @@ def check_failures(kind):
     assert len(set(optimizer.ask(3))) == 3
 
 
-@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run|train)([^#\n]*)", README, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run|train|fill)([^#\n]*)", README, re.MULTILINE))
 def test_the_commands_of_the_readme_run(bench, elsewhere, monkeypatch, line):
     small = line.replace("embed --space g1", "embed --space homogeneous")  # the same command in less than a minute
     for folder in re.findall(r"(runs/\S+)", line):
@@ -141,8 +143,15 @@ def test_the_protocol_of_the_readme_can_be_run(tmp_path):
     assert found["rte"].trials == 12
 
 
-@pytest.mark.parametrize(("name", "steps"), [("cpu-lite-all-sst2", 700), ("cpu-lite-scratch", 0)])
+@pytest.mark.parametrize(("name", "steps"), [("cpu-lite-all-sst2", 500), ("cpu-lite-scratch", 0)])
 def test_the_protocols_of_the_results_are_as_they_say(name, steps):
     found = load_protocol(ROOT / "docs" / f"{name}.toml")
     assert (found.name, found.pretraining.steps, found.finetuning["sst2"].rows) == (name, steps, 0)
     assert found.finetuning["qnli"] == load_protocol("cpu-lite").finetuning["qnli"]
+
+
+def test_the_cards_of_the_docs_are_those_of_the_paper(bench):
+    cards = read_card_list(ROOT / "docs" / "first-cards.txt", bench)
+    names = (*PAPER12, "flexibert-mini", *(name for name in NAMED_CARDS if "-without-" in name))
+    assert set(cards) == {ModelCard.named(name) for name in names}
+    assert len(cards) == 15

@@ -70,7 +70,7 @@ def test_an_optimizer_goes_on_with_what_is_known(fill, cards, tmp_path):
         (("--cards", "x", "--engine", "steam"), "steam is not one of local, ray"),
         (("--cards", "x", "--tasks", "rte,tea"), "tea"),
         (("--cards", "x", "--protocol", "electra-owt-100k"), "cannot be run"),
-        (("--cards", "x", "--workers", "0"), "0"),
+        (("--cards", "x", "--workers", "0"), "--workers"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(fill, tmp_path, arguments, line):

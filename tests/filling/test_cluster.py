@@ -13,7 +13,7 @@ from flexnas_bench import Store
 from flexnas_bench.cli.app import run_app
 from tests.filling.conftest import complete
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
@@ -67,7 +67,11 @@ def test_a_killed_driver_and_its_trainings_go_on(command, cluster, tmp_path):
 
 
 def test_no_cluster_is_one_line(command, monkeypatch, capsys):
-    for name, value in LOOPBACK.items():
-        monkeypatch.setenv(name, value)
+    def refuse(**_):
+        raise ConnectionError("could not find any running instance\nand so on")
+
+    monkeypatch.setattr(ray, "init", refuse)
     assert run_app([*command[3:], "--engine", "ray", "--address", "auto"]) == 2
-    assert "no Ray cluster at auto" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no Ray cluster at auto: could not find any running instance; see `ray start --head`" in error
+    assert "and so on" not in error
