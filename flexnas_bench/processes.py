@@ -112,9 +112,13 @@ class Crew(Generic[R]):
     def start(self, key: Any, *task: Any) -> None:
         """Gives a task, by whose key its end is told, to a free process."""
         worker = self._idle.pop() if self._idle else self._hire()
+        try:
+            worker.connection.send(task)
+        except OSError:  # it was killed while it had nothing to do
+            worker = self._hire()
+            worker.connection.send(task)
         worker.key = key
         self._busy.append(worker)
-        worker.connection.send(task)
 
     def wait(self, seconds: float) -> list[tuple[Any, R | Exception]]:
         """Results of tasks that have ended, or what they raised, after so long at most.

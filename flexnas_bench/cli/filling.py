@@ -95,7 +95,13 @@ def fill(
         except (KeyboardInterrupt, SystemExit):
             say_error(f"What was finished is kept in {store}; the same command goes on from there.")
             raise
-    _report(outcomes, source, names, work, as_json)
+        left = filler.left
+    if as_json:
+        print_json({"store": str(work.store), "left": left, "trainings": [_facts(one) for one in outcomes]})
+    else:
+        _show(outcomes, left, names, work)
+    if not all(map(_finished, outcomes)):
+        raise typer.Exit(1)
 
 
 def _planned(
@@ -126,8 +132,8 @@ def _proposed(work: Work, name: str, space: str, embedding: str, task: str, seed
         scores = known.tasks(card, seed, True)
         if card in proposer.space and scores.keys() >= set(tasks):
             proposer.tell([card], [sum(scores[one] for one in tasks) / len(tasks)])
-    left = [job for job in begun(work.folder("x").parent, tasks, seed, known) if job.card in proposer.space]
-    return Proposed(proposer, task, limit.evaluations, left, seed)
+    left = [job for job in begun(work.trainings, tasks, seed, known) if job.card in proposer.space]
+    return Proposed(proposer, task, limit.evaluations, lambda card: known.tasks(card, seed, True), left, seed)
 
 
 def _if_there(store: Path) -> Path | None:
@@ -186,36 +192,22 @@ def _card_cells(job: Job) -> tuple[str, str, str, str]:
     return job.card.hash[:12], f"{job.card.parameters:,}", str(job.replicate), donor
 
 
-def _report(outcomes: Sequence[Outcome], source: Source, tasks: Sequence[str], work: Work, as_json: bool) -> None:
-    """What came of it; exit code 1 where trainings were given up."""
-    from flexnas_bench.filling.job import Ending
+def _show(outcomes: Sequence[Outcome], left: int, tasks: Sequence[str], work: Work) -> None:
+    """What came of it."""
+    title = f"measured, protocol {work.backend.protocol.name}"
+    table = Table("card", "parameters", "seed", "from", "seconds", *tasks, "", title=title)
+    for one in outcomes:
+        scores = [_cell(one.scores.get(task)) for task in tasks]
+        ending = "" if _finished(one) else f"{one.ending}: "
+        table.add_row(*_card_cells(one.job), f"{one.seconds:,.0f}", *scores, ending + one.why)
+    if outcomes:
+        say(table)
+    done = sum(map(_finished, outcomes))
+    say(f"{done} trainings done, {len(outcomes) - done} given up, {left} left; in {work.store}")
 
-    failed = [one for one in outcomes if one.ending != Ending.FINISHED]
-    if as_json:
-        print_json({"store": str(work.store), "left": len(source.left), "trainings": [_facts(one) for one in outcomes]})
-    else:
-        table = Table(
-            "card",
-            "parameters",
-            "seed",
-            "from",
-            "seconds",
-            *tasks,
-            "",
-            title=f"measured, protocol {work.backend.protocol.name}",
-        )
-        for one in outcomes:
-            scores = [_cell(one.scores.get(task)) for task in tasks]
-            ending = "" if one.ending == Ending.FINISHED else f"{one.ending}: "
-            table.add_row(*_card_cells(one.job), f"{one.seconds:,.0f}", *scores, ending + one.why)
-        if outcomes:
-            say(table)
-        say(
-            f"{len(outcomes) - len(failed)} trainings done, {len(failed)} given up, {len(source.left)} left; "
-            f"in {work.store}"
-        )
-    if failed:
-        raise typer.Exit(1)
+
+def _finished(one: Outcome) -> bool:
+    return one.ending == "finished"
 
 
 def _cell(value: float | None) -> str:

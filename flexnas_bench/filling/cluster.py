@@ -26,7 +26,7 @@ class RayEngine(Engine):
         gpus: of a training; a fraction puts several on one.
 
     Raises:
-        OptionError: Ray is not installed, or there is no such cluster.
+        OptionError: Ray is not installed, there is no such cluster, or it has no machine that is large enough.
     """
 
     def __init__(self, work: Work, address: str = "auto", cpus: float = 1, gpus: float = 0) -> None:
@@ -44,13 +44,22 @@ class RayEngine(Engine):
         self._needs = {"CPU": float(cpus), "GPU": float(gpus)}
         self._train = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(train)
         self._running: dict[Any, Job] = {}
+        if not self._room():
+            self.close()
+            raise OptionError(
+                f"--cpus, --gpus: no machine of the cluster at {address} has {cpus:g} cores and {gpus:g} GPUs"
+            )
 
     @property
     def free(self) -> bool:
         """Whether the machines that are there now have room for one more."""
-        there = self._ray.cluster_resources()
-        at_once = min(there.get(name, 0.0) // need for name, need in self._needs.items() if need)
-        return len(self._running) < at_once
+        return len(self._running) < self._room()
+
+    def _room(self) -> int:
+        """How many trainings the machines that are there now hold."""
+        there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        needs = [(name, need) for name, need in self._needs.items() if need]
+        return sum(int(min(one.get(name, 0.0) / need + 1e-9 for name, need in needs)) for one in there)
 
     def start(self, job: Job) -> None:
         """Lets Ray find a machine."""

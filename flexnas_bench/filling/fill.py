@@ -72,13 +72,18 @@ class Filler:
             if self._engine.running:
                 for outcome in self._engine.wait(_POLL_SECONDS):
                     self._end(outcome)
-            elif self._again:
+            elif self._again or not self._engine.free:  # nobody is there to train: perhaps somebody comes
                 time.sleep(_POLL_SECONDS)
             else:
                 break
             if self._tell is not None:
                 self._tell(self.state)
         return self.state.outcomes
+
+    @property
+    def left(self) -> int:
+        """Number of jobs known to be left, with those at work."""
+        return len(self._source.left) + len(self._engine.running) + len(self._again) + len(self._last)
 
     def _start(self) -> None:
         """Starts jobs while there is room for them."""

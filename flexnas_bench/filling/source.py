@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
+from flexnas_bench.card import ModelCard
 from flexnas_bench.filling.job import Job, Outcome
 from flexnas_bench.optimizers.base import Optimizer
 from flexnas_bench.results import MEANS
@@ -65,14 +66,22 @@ class Proposed(Source):
         optimizer: who has been told all that is known.
         task: task, or mean of tasks, whose score it is told.
         limit: number of cards.
+        known: tells the scores by task that a card has.
         unfinished: jobs of an earlier call that come first.
         replicate: of the trainings.
     """
 
     def __init__(
-        self, optimizer: Optimizer, task: str, limit: float, unfinished: Sequence[Job] = (), replicate: int = 0
+        self,
+        optimizer: Optimizer,
+        task: str,
+        limit: float,
+        known: Callable[[ModelCard], Mapping[str, float]],
+        unfinished: Sequence[Job] = (),
+        replicate: int = 0,
     ) -> None:
         self._optimizer, self._tasks, self._limit = optimizer, MEANS.get(task, (task,)), limit
+        self._known = known
         self._unfinished, self._replicate = list(unfinished), replicate
         self._handed_out = 0
         optimizer.mark_pending([job.card for job in unfinished])
@@ -85,7 +94,8 @@ class Proposed(Source):
             job = self._unfinished.pop(0)
         elif len(self._optimizer.seen) < self._optimizer.space.size:
             (card,) = self._optimizer.ask()
-            job = Job(card, self._tasks, self._replicate)
+            there = self._known(card)
+            job = Job(card, tuple(task for task in self._tasks if task not in there), self._replicate)
         else:
             return None
         self._handed_out += 1
@@ -93,8 +103,8 @@ class Proposed(Source):
 
     def ended(self, outcome: Outcome) -> None:
         """Tells the optimizer the score, NaN for one that has failed for good."""
-        scores = [outcome.scores.get(task, math.nan) for task in self._tasks]
-        self._optimizer.tell([outcome.job.card], [fmean(scores)])
+        scores = {**self._known(outcome.job.card), **outcome.scores}
+        self._optimizer.tell([outcome.job.card], [fmean(scores.get(task, math.nan) for task in self._tasks)])
 
     @property
     def left(self) -> Sequence[Job]:

@@ -42,9 +42,14 @@ class Work:
     device: str = "auto"
     overlap: float = THRESHOLD
 
+    @cached_property
+    def trainings(self) -> Path:
+        """Folder of the trainings of the protocol."""
+        return self.store / TRAININGS / load_protocol(self.protocol).hash[:8]
+
     def folder(self, name: str) -> Path:
         """Of a training, by its name."""
-        return self.store / TRAININGS / self._protocol_hash[:8] / name
+        return self.trainings / name
 
     @cached_property
     def backend(self) -> Backend:
@@ -54,10 +59,6 @@ class Work:
         return Backend(
             load_protocol(self.protocol), self.data, Store(self.store), pick_device(self.device), self.overlap
         )
-
-    @cached_property
-    def _protocol_hash(self) -> str:
-        return load_protocol(self.protocol).hash
 
     def prepare(self, tasks: Iterable[str]) -> None:
         """Makes the store, and raises what is wrong with it, the protocol or the data before anything is started."""

@@ -66,6 +66,13 @@ def test_a_killed_driver_and_its_trainings_go_on(command, cluster, tmp_path):
     assert complete(tmp_path / "store")
 
 
+def test_a_training_that_fits_no_machine_is_refused(command, cluster):
+    process = begin([*command, "--cpus", "2"], cluster)
+    told, error = process.communicate(timeout=120)
+    assert (process.returncode, told) == (2, "")
+    assert "no machine of the Ray cluster has 2 cores" in error
+
+
 def test_no_cluster_is_one_line(command, monkeypatch, capsys):
     def refuse(**_):
         raise ConnectionError("could not find any running instance\nand so on")

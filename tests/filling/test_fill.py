@@ -130,14 +130,29 @@ def test_nothing_is_begun_when_time_is_up(tmp_path):
     assert engine.starts == []
 
 
-class Remembering:
-    def __init__(self):
-        self.told = []
+def test_it_waits_for_machines_that_are_gone(tmp_path):
+    engine = Scripted(room=0)
+
+    def come(_):
+        engine.room = 1
+
+    outcomes = run(engine, tmp_path, tell=come)
+    assert len(outcomes) == 4
+
+
+def test_scores_that_are_there_are_not_trained_again_and_count(pool):
+    optimizer = make_optimizer("random", space=pool, seed=0)
+    source = Proposed(optimizer, "glue8", 1, lambda card: {"rte": 8.0, "cola": 0.0})
+    job = source.next()
+    assert len(job.tasks) == 6
+    assert not {"rte", "cola"} & set(job.tasks)
+    source.ended(Outcome(job, Ending.FINISHED, scores=dict.fromkeys(job.tasks, 4.0)))
+    assert optimizer.values == [4.0]
 
 
 def test_an_optimizer_is_told_means_and_failures(tmp_path, pool):
     optimizer = make_optimizer("random", space=pool, seed=0)
-    source = Proposed(optimizer, "glue8", limit=3)
+    source = Proposed(optimizer, "glue8", 3, lambda card: {})
     jobs = [source.next() for _ in range(3)]
     assert source.next() is None
     assert len({job.card for job in jobs}) == 3
@@ -151,7 +166,7 @@ def test_an_optimizer_is_told_means_and_failures(tmp_path, pool):
 def test_what_was_left_unfinished_comes_first_and_is_not_proposed(pool):
     optimizer = make_optimizer("random", space=pool, seed=0, initial=1)
     left = Job(pool[7], ("rte",))
-    source = Proposed(optimizer, "rte", math.inf, [left])
+    source = Proposed(optimizer, "rte", math.inf, lambda card: {}, [left])
     jobs = []
     while (job := source.next()) is not None:
         jobs.append(job)
