@@ -46,9 +46,7 @@ class RayEngine(Engine):
         self._running: dict[Any, Job] = {}
         if not self._room():
             self.close()
-            raise OptionError(
-                f"--cpus, --gpus: no machine of the cluster at {address} has {cpus:g} cores and {gpus:g} GPUs"
-            )
+            raise OptionError(f"--cpus, --gpus: no machine of the Ray cluster has {cpus:g} cores and {gpus:g} GPUs")
 
     @property
     def free(self) -> bool:
