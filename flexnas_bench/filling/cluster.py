@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import Any
 
 from flexnas_bench.errors import OptionError, first_line
@@ -38,7 +39,7 @@ class RayEngine(Engine):
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # whatever their start raises
             raise OptionError(f"no Ray cluster at {address}: {first_line(error)}; see `ray start --head`") from None
-        self._ray, self._work = ray, work
+        self._ray, self._work = ray, replace(work)  # as it was made: what this machine has read or found is its own
         self._aside = redirect_stdout(sys.stderr)  # what Ray says of its machines is no result
         self._aside.__enter__()
         self._needs = {"CPU": float(cpus), "GPU": float(gpus)}

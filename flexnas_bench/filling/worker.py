@@ -77,6 +77,7 @@ class Work:
         started = time.monotonic()
         donors = [] if job.donor is None else [self.folder(folder_name(job.donor, job.replicate))]
         ending, why = Ending.FINISHED, ""
+        Store(self.store).check()  # which `prepare` made: a machine that does not see it must not make another
         try:
             rows = self.backend.train(job.card, job.tasks, self.folder(job.name), job.replicate, donors)
         except BusyError:
