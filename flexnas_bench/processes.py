@@ -168,6 +168,7 @@ class Crew(Generic[R]):
 
 def _serve(connection: Connection, threads: int) -> None:
     """Does what comes, until nobody is left to send anything."""
+    os.setsid()  # Ctrl-C at a terminal is for the parent, which asks its workers to end
     _start_worker(threads)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     function = connection.recv()

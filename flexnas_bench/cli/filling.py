@@ -21,6 +21,7 @@ from flexnas_bench.cli.training import DataOption, DeviceOption, ProtocolOption,
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import OptionError
+from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.loading import load_benchmark
 from flexnas_bench.optimizers.registry import make_optimizer
 from flexnas_bench.results import MEANS, METRICS, SCRATCH
@@ -29,9 +30,9 @@ from flexnas_bench.space import load_space
 if TYPE_CHECKING:
     from flexnas_bench.filling.engine import Engine
     from flexnas_bench.filling.fill import Filling
-    from flexnas_bench.filling.job import Job, Outcome
     from flexnas_bench.filling.source import Source
     from flexnas_bench.filling.worker import Work
+    from flexnas_bench.searching.budget import Budget
 
 ENGINES = ("local", "ray")
 
@@ -105,7 +106,7 @@ def fill(
 
 
 def _planned(
-    work: Work, path: Path, tasks: Sequence[str], seeds: Sequence[int], overlap: float | None, limit: Any
+    work: Work, path: Path, tasks: Sequence[str], seeds: Sequence[int], overlap: float | None, limit: Budget
 ) -> Source:
     from flexnas_bench.filling.known import Known, read_card_list
     from flexnas_bench.filling.plan import plan
@@ -114,11 +115,11 @@ def _planned(
     bench = load_benchmark(store=_if_there(work.store))
     known = Known(bench, work.backend.protocol.name)
     cards = read_card_list(path, bench)
-    jobs = plan(cards, tasks, seeds, lambda *of: set(known.tasks(*of)), overlap)
+    jobs = plan(cards, tasks, seeds, known.tasks, overlap)
     return Planned(jobs[: len(jobs) if math.isinf(limit.evaluations) else int(limit.evaluations)])
 
 
-def _proposed(work: Work, name: str, space: str, embedding: str, task: str, seed: int, limit: Any) -> Source:
+def _proposed(work: Work, name: str, space: str, embedding: str, task: str, seed: int, limit: Budget) -> Source:
     from flexnas_bench.filling.known import Known, begun
     from flexnas_bench.filling.source import Proposed
 
@@ -207,7 +208,7 @@ def _show(outcomes: Sequence[Outcome], left: int, tasks: Sequence[str], work: Wo
 
 
 def _finished(one: Outcome) -> bool:
-    return one.ending == "finished"
+    return one.ending == Ending.FINISHED
 
 
 def _cell(value: float | None) -> str:

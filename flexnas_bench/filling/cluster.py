@@ -31,6 +31,9 @@ class RayEngine(Engine):
     """
 
     def __init__(self, work: Work, address: str = "auto", cpus: float = 1, gpus: float = 0) -> None:
+        super().__init__()
+        if gpus > 1 and gpus % 1:
+            raise OptionError(f"--gpus: {gpus:g} is neither a number of GPUs nor a part of one")
         try:
             import ray
         except ImportError:
@@ -44,7 +47,6 @@ class RayEngine(Engine):
         self._aside.__enter__()
         self._needs = {"CPU": float(cpus), "GPU": float(gpus)}
         self._train = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(train)
-        self._running: dict[Any, Job] = {}
         if not self._room():
             self.close()
             raise OptionError(f"--cpus, --gpus: no machine of the Ray cluster has {cpus:g} cores and {gpus:g} GPUs")
@@ -52,7 +54,7 @@ class RayEngine(Engine):
     @property
     def free(self) -> bool:
         """Whether the machines that are there now have room for one more."""
-        return len(self._running) < self._room()
+        return len(self._jobs) < self._room()
 
     def _room(self) -> int:
         """How many trainings the machines that are there now hold."""
@@ -62,14 +64,14 @@ class RayEngine(Engine):
 
     def start(self, job: Job) -> None:
         """Lets Ray find a machine."""
-        self._running[self._train.remote(self._work, job)] = job
+        self._jobs[self._train.remote(self._work, job)] = job
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Jobs that have ended since; those of a lost machine among them, as killed."""
-        if not self._running:
+        if not self._jobs:
             return []
-        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=seconds)
-        return [self._outcome(one, self._running.pop(one)) for one in ready]
+        ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
+        return [self._outcome(one, self._jobs.pop(one)) for one in ready]
 
     def _outcome(self, one: Any, job: Job) -> Outcome:
         try:
@@ -83,11 +85,6 @@ class RayEngine(Engine):
         return found
 
     @property
-    def running(self) -> list[Job]:
-        """Jobs at work, or waiting for a machine."""
-        return list(self._running.values())
-
-    @property
     def where(self) -> str:
         """Machines that are there now, and what they have."""
         there = self._ray.cluster_resources()
@@ -96,10 +93,12 @@ class RayEngine(Engine):
 
     def close(self) -> None:
         """Interrupts what still runs, and leaves the cluster."""
-        for one in self._running:
-            self._ray.cancel(one, recursive=False)
-        if self._running:
-            self._ray.wait(list(self._running), num_returns=len(self._running), timeout=_PATIENCE)
-        self._running = {}
-        self._ray.shutdown()
-        self._aside.__exit__(None, None, None)
+        jobs, self._jobs = list(self._jobs), {}
+        try:
+            for one in jobs:
+                self._ray.cancel(one, recursive=False)
+            if jobs:
+                self._ray.wait(jobs, num_returns=len(jobs), timeout=_PATIENCE)
+        finally:
+            self._ray.shutdown()
+            self._aside.__exit__(None, None, None)

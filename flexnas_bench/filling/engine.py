@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from flexnas_bench.filling.job import Job, Outcome
 
@@ -12,6 +13,9 @@ class Engine(ABC):
 
     An interrupted training keeps what it had finished, and goes on when its job is started again.
     """
+
+    def __init__(self) -> None:
+        self._jobs: dict[Any, Job] = {}  # at work, by what the engine knows them by
 
     @property
     @abstractmethod
@@ -27,9 +31,9 @@ class Engine(ABC):
         """Jobs that have ended since, after so long at most; raises what is a mistake of the user's."""
 
     @property
-    @abstractmethod
     def running(self) -> list[Job]:
-        """Jobs at work, in the order in which they were started."""
+        """Jobs at work, or waiting for a machine, in the order in which they were started."""
+        return list(self._jobs.values())
 
     @property
     @abstractmethod

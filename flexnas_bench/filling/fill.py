@@ -72,9 +72,7 @@ class Filler:
             if self._engine.running:
                 for outcome in self._engine.wait(_POLL_SECONDS):
                     self._end(outcome)
-            elif self.left and (
-                self._again or not self._engine.free
-            ):  # nobody is there to train: perhaps somebody comes
+            elif self.left:  # others are at it, or no machine is there, which may change
                 time.sleep(_POLL_SECONDS)
             else:
                 break

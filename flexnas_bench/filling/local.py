@@ -34,10 +34,10 @@ class LocalEngine(Engine):
     """
 
     def __init__(self, work: Work, workers: int = 1, devices: Sequence[str] = ("cpu",)) -> None:
+        super().__init__()
         threads = max((os.cpu_count() or 1) // (workers * len(devices)), 1)
         self._work, self._devices, self._workers = work, devices, workers
         self._crews: list[Crew[Outcome]] = [Crew(train, workers, threads) for _ in devices]
-        self._running: dict[str, Job] = {}
 
     @property
     def free(self) -> bool:
@@ -48,25 +48,20 @@ class LocalEngine(Engine):
         """Gives a job to the device with the most room."""
         number = max(range(len(self._crews)), key=lambda one: self._crews[one].free)
         self._crews[number].start(job.name, replace(self._work, device=self._devices[number]), job)
-        self._running[job.name] = job
+        self._jobs[job.name] = job
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Jobs that have ended since."""
         found = []
         for crew in self._crews:
             for name, ended in crew.wait(seconds / len(self._crews)):
-                job = self._running.pop(name)
+                job = self._jobs.pop(name)
                 if isinstance(ended, WorkerDiedError):
                     ended = Outcome(job, Ending.DIED, why=str(ended))
                 if isinstance(ended, Exception):
                     raise ended
                 found.append(ended)
         return found
-
-    @property
-    def running(self) -> list[Job]:
-        """Jobs at work."""
-        return list(self._running.values())
 
     @property
     def where(self) -> str:

@@ -1,14 +1,14 @@
 """What is missing in a table, in which order, and who gives weights to whom (section 3.3.3).
 
-The plan depends on cards and scores alone, not on who is finished first: each card's donor is settled beforehand. So
-two machines, or a second call, plan the same.
+The plan depends on the list of cards and on scores, not on who is finished first: each card's donor is settled
+beforehand. So two machines plan the same.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
 from flexnas_bench.card import ModelCard
@@ -16,12 +16,12 @@ from flexnas_bench.filling.job import Job
 from flexnas_bench.layer import EncoderLayer
 
 Beginning = tuple[EncoderLayer, ...]
-#: Tasks of a card, a replicate and an init (None: any) that have scores.
-Known = Callable[[ModelCard, int, bool], set[str]]
+#: Tasks of a card and a replicate that have scores, from scratch only if so asked.
+Scored = Callable[[ModelCard, int, bool], Container[str]]
 
 
 def plan(
-    cards: Iterable[ModelCard], tasks: Sequence[str], replicates: Sequence[int], known: Known, overlap: float | None
+    cards: Iterable[ModelCard], tasks: Sequence[str], replicates: Sequence[int], known: Scored, overlap: float | None
 ) -> list[Job]:
     """Trainings that are missing, best first.
 

@@ -108,5 +108,5 @@ class Proposed(Source):
 
     @property
     def left(self) -> Sequence[Job]:
-        """What is left of an earlier call."""
-        return self._unfinished
+        """What is left of an earlier call, as far as the limit has room for it."""
+        return self._unfinished[: int(min(self._limit - self._handed_out, len(self._unfinished)))]

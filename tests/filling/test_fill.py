@@ -163,6 +163,15 @@ def test_an_optimizer_is_told_means_and_failures(tmp_path, pool):
     assert math.isnan(optimizer.values[1])
 
 
+def test_it_ends_at_the_limit_whatever_was_left_unfinished(tmp_path, pool):
+    source = Proposed(
+        make_optimizer("random", space=pool), "rte", 1, lambda card: {}, [Job(pool[i], ("rte",)) for i in range(3)]
+    )
+    outcomes = Filler(source, Scripted(), lambda name: tmp_path / name).run()
+    assert len(outcomes) == 1
+    assert not source.left
+
+
 def test_what_was_left_unfinished_comes_first_and_is_not_proposed(pool):
     optimizer = make_optimizer("random", space=pool, seed=0, initial=1)
     left = Job(pool[7], ("rte",))

@@ -67,12 +67,13 @@ def test_two_commands_on_one_store_share_the_work(command, tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_one_ends_at_once_and_goes_on(command, tmp_path):
-    driver = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    driver = subprocess.Popen(command, env=environment(), text=True, start_new_session=True, **pipes)
     store = Store(tmp_path / "store")
     while not (store.exists() and store.rows()):
         assert driver.poll() is None
         time.sleep(0.05)
-    driver.send_signal(signal.SIGINT)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
     _, told = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert "the same command goes on from there" in told
