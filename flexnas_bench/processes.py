@@ -28,9 +28,14 @@ R = TypeVar("R")
 Progress = Callable[[str, int, int], None]
 
 
+def cores() -> int:
+    """How many cores this process may use; those it is kept from, as by `taskset` or Slurm, do not count."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_threads(function: Callable[[T], R], tasks: Iterable[T], jobs: int | None) -> Iterator[R]:
     """Results in order, from so many threads, one a core if not given; for compiled code, which runs in parallel."""
-    executor = ThreadPoolExecutor(jobs or os.cpu_count())
+    executor = ThreadPoolExecutor(jobs or cores())
     try:
         yield from executor.map(function, tasks)
     finally:

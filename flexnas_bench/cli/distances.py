@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +21,7 @@ from flexnas_bench.embedding.base import Vectors
 from flexnas_bench.embedding.transformer2vec import DISTANCES, Transformer2vec, write_vectors
 from flexnas_bench.errors import NotInSpaceError, OptionError, shown
 from flexnas_bench.loading import load_benchmark
-from flexnas_bench.processes import Progress
+from flexnas_bench.processes import Progress, cores
 from flexnas_bench.results import GLUE8
 from flexnas_bench.space import DesignSpace, load_space
 from flexnas_bench.storage import check_target, renew_checksum, user_cache, write_array
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 GED = "ged"
 MOST_DIMENSIONS, MOST_JOBS = 256, 4_096
-CORES = os.cpu_count() or 1
+CORES = cores()
 SUFFIX = ".parquet"
 Seconds = Annotated[float, typer.Option(help="Time for one problem that no table answers.")]
 Jobs = Annotated[int, typer.Option(min=1, max=MOST_JOBS, help="Processes and threads; by default one for each core.")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from flexnas_bench.cli.output import Json, StoreOption, print_json, progress_bar
 from flexnas_bench.embedding.base import MATRIX_LIMIT
 from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.loading import load_benchmark
+from flexnas_bench.processes import cores
 from flexnas_bench.results import DEFAULT_PROTOCOL, FITTED_FILE, GLUE8
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import check_target, read_toml, renew_checksum, write_bytes, write_parquet
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from flexnas_bench.surrogate.judging import Interval
 
 surrogate_app = typer.Typer(help="Predicted scores: how good they are, and how they are made.")
-_CORES = os.cpu_count() or 1
+_CORES = cores()
 Task = Annotated[str, typer.Option(help="Task whose scores are predicted.")]
 Protocol = Annotated[str, typer.Option(help="Training recipe.")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from flexnas_bench.errors import WorkerDiedError
 from flexnas_bench.filling.engine import Engine
 from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.filling.worker import Work, train
-from flexnas_bench.processes import Crew
+from flexnas_bench.processes import Crew, cores
 from flexnas_bench.training.provenance import pick_device
 
 
@@ -35,7 +34,7 @@ class LocalEngine(Engine):
 
     def __init__(self, work: Work, workers: int = 1, devices: Sequence[str] = ("cpu",)) -> None:
         super().__init__()
-        threads = max((os.cpu_count() or 1) // (workers * len(devices)), 1)
+        threads = max(cores() // (workers * len(devices)), 1)
         self._work, self._devices, self._workers = work, devices, workers
         self._crews: list[Crew[Outcome]] = [Crew(train, workers, threads) for _ in devices]
 
