@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flexnas_bench.answers import Replicates, Result, Score, Setting, one_replicate, preferred, summarise
 from flexnas_bench.card import ModelCard, is_hash
 from flexnas_bench.errors import InvalidCardError, NotInSpaceError, NotMeasuredError, OptionError, shown
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, MEANS, METRICS, PREDICTED, SCRATCH, training_cost_seconds
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, METRICS, PREDICTED, SCRATCH, tasks_of, training_cost_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,7 +193,7 @@ class Benchmark:
         chosen = {digest: preferred(self._scores[digest], task, protocol, SCRATCH)[0] for digest in cards}
         tasks = [
             {d: self._scores[d].get(setting._replace(task=name), {}) for d, setting in chosen.items()}
-            for name in (task, *MEANS.get(task, ()))
+            for name in dict.fromkeys((task, *tasks_of(task)))
         ]
         return collect(cards, tasks)
 

@@ -63,7 +63,16 @@ class OptimizerFailedError(FlexnasError):
 
 
 class WorkerDiedError(FlexnasError):
-    """A worker process was killed; what it had finished is in its journal."""
+    """A worker process was killed; what it had finished is in its journal.
+
+    Args:
+        text: for the user.
+        code: exit code of the process, or the number of the signal that killed it, negative; None if not known.
+    """
+
+    def __init__(self, text: str, code: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class RunMismatchError(FlexnasError):

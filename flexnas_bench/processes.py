@@ -102,10 +102,13 @@ class Crew(Generic[R]):
         function: does a task; one of a module, which each process imports.
         size: number of processes at most; each is started when it is first needed.
         threads: that each may use.
+        goes_on: whether a process stays after a result; one that raised something does.
     """
 
-    def __init__(self, function: Callable[..., R], size: int, threads: int = 1) -> None:
-        self._function, self._size, self._threads = function, size, threads
+    def __init__(
+        self, function: Callable[..., R], size: int, threads: int = 1, goes_on: Callable[[R], bool] = lambda _: True
+    ) -> None:
+        self._function, self._size, self._threads, self._goes_on = function, size, threads, goes_on
         self._idle: list[_Worker] = []
         self._busy: list[_Worker] = []
 
@@ -135,24 +138,30 @@ class Crew(Generic[R]):
         for worker in [one for one in self._busy if one.connection in ready]:
             self._busy.remove(worker)
             try:
-                ended.append((worker.key, worker.connection.recv()))
-                self._idle.append(worker)
+                result = worker.connection.recv()
             except (EOFError, OSError):
                 worker.process.join()
                 code = worker.process.exitcode or 0
                 how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-                ended.append((worker.key, WorkerDiedError(f"its process ended {how}")))
+                ended.append((worker.key, WorkerDiedError(f"its process ended {how}", code)))
+                continue
+            ended.append((worker.key, result))
+            if isinstance(result, Exception) or self._goes_on(result):
+                self._idle.append(worker)
+            else:
+                _dismiss(worker)
         return ended
+
+    def interrupt(self) -> None:
+        """Asks processes that are at work to end, without waiting for them."""
+        for worker in self._busy:
+            worker.process.terminate()
 
     def close(self) -> None:
         """Asks all processes to end, and kills those that do not."""
-        for worker in self._busy:
-            worker.process.terminate()
+        self.interrupt()
         for worker in self._idle + self._busy:
-            worker.connection.close()
-            worker.process.join(_PATIENCE)
-            worker.process.kill()
-            worker.process.join()
+            _dismiss(worker)
         self._idle, self._busy = [], []
 
     def __enter__(self) -> Crew[R]:
@@ -169,6 +178,14 @@ class Crew(Generic[R]):
         theirs.close()
         mine.send(self._function)
         return _Worker(process, mine)
+
+
+def _dismiss(worker: _Worker) -> None:
+    """Waits until a process, which has nobody to serve any more, has ended."""
+    worker.connection.close()
+    worker.process.join(_PATIENCE)
+    worker.process.kill()
+    worker.process.join()
 
 
 def _serve(connection: Connection, threads: int) -> None:

@@ -40,6 +40,11 @@ COST_ASSUMPTION = (
 )
 
 
+def tasks_of(name: str) -> tuple[str, ...]:
+    """The tasks that a mean is over; a task is a mean over itself."""
+    return MEANS.get(name, (name,))
+
+
 ARCHITECTURES = table_schema(hash="text", card="text", g1_index="int?", layers="int", parameters="int", flops="int")
 TRAINING_COLUMNS = {
     "run_id": "text",

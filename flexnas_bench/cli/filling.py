@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,20 +25,27 @@ from flexnas_bench.errors import OptionError
 from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.loading import load_benchmark
 from flexnas_bench.optimizers.registry import make_optimizer
-from flexnas_bench.results import MEANS, METRICS, SCRATCH
+from flexnas_bench.results import METRICS, SCRATCH
 from flexnas_bench.space import load_space
 
 if TYPE_CHECKING:
+    from flexnas_bench.card import ModelCard
     from flexnas_bench.filling.engine import Engine
-    from flexnas_bench.filling.fill import Filling
+    from flexnas_bench.filling.fill import Filler
+    from flexnas_bench.filling.known import Known
+    from flexnas_bench.filling.plan import Planner
     from flexnas_bench.filling.source import Source
     from flexnas_bench.filling.worker import Work
     from flexnas_bench.searching.budget import Budget
+
+    #: Makes the source of jobs, once the store is there.
+    Begin = Callable[[Planner, Known, Work], AbstractContextManager[Source]]
 
 ENGINES = ("local", "ray")
 
 
 def fill(
+    context: typer.Context,
     store: Annotated[Path, typer.Option("--store", help="Folder of results; trainings are in a folder in it.")],
     cards: Annotated[
         Path | None, typer.Option(help="File of cards, one a line: a name, a hash or JSON; .jsonl files too.")
@@ -53,8 +61,8 @@ def fill(
     data: DataOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the first replicate, and of the optimizer.")] = 0,
     replicates: Annotated[int, typer.Option(min=1, help="Trainings of each card, with a seed each.")] = 1,
-    transfer: Annotated[
-        bool, typer.Option("--transfer", help="Train few cards from scratch, and others from their weights.")
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="Pre-train every card, none from the weights of another.")
     ] = False,
     overlap: OverlapOption = THRESHOLD,
     engine: Annotated[str, typer.Option(help="local, this machine, or ray, a cluster.")] = "local",
@@ -68,35 +76,41 @@ def fill(
 ) -> None:
     """Train what a table lacks: many cards, in a good order, on one machine or on many; goes on where it stopped."""
     from flexnas_bench.filling.fill import Filler
+    from flexnas_bench.filling.known import Known, read_card_list
+    from flexnas_bench.filling.plan import Planner
     from flexnas_bench.filling.worker import Work
     from flexnas_bench.searching.budget import Budget
+    from flexnas_bench.store import Store
 
     if (cards is None) == (optimizer is None):
         raise OptionError("what to train: a file by --cards, or an --optimizer, and not both")
     if engine not in ENGINES:
         raise OptionError(f"--engine: {engine} is not one of {', '.join(ENGINES)}")
-    if optimizer is not None and (transfer or replicates > 1 or budget is None):
-        raise OptionError("--optimizer needs a --budget, and goes with neither --transfer nor --replicates")
+    if optimizer is not None and budget is None:
+        raise OptionError("--optimizer needs a --budget")
+    _refuse_idle(context, "--cards" if optimizer is None else "--optimizer", scratch, engine)
     limit = Budget() if budget is None else Budget.read(budget)
     protocol = str(Path(protocol).resolve()) if protocol.endswith(".toml") else protocol  # of other machines too
     work = Work(protocol, store.resolve(), data and data.resolve(), device, overlap)
     names = tuple(read_tasks(tasks))
+    bench = load_benchmark(store=work.store if Store(work.store).exists() else None)
+    seeds = range(seed, seed + replicates)
+    known = Known(bench, work.recipe.name)
     if cards is not None:
-        source = _planned(work, cards, names, range(seed, seed + replicates), overlap if transfer else None, limit)
+        begin = _planned(read_card_list(cards, bench), seeds, limit)
     else:
-        source = _proposed(work, str(optimizer), space, embedding, tasks, seed, limit)
-    work.prepare(names)
-    with (
-        _engine(engine, work, workers, device, address, cpus, gpus) as where,
-        _live(source, where, work) as tell,
-    ):
-        filler = Filler(source, where, work.folder, attempts, limit.seconds, tell)
-        try:
-            outcomes = filler.run()
-        except (KeyboardInterrupt, SystemExit):
-            say_error(f"What was finished is kept in {store}; the same command goes on from there.")
-            raise
-        left = filler.left
+        begin = _proposed(str(optimizer), space, embedding, tasks, seed, limit)
+    with _engine(engine, work, workers, device, address, cpus, gpus) as where:
+        work.prepare(names)
+        planner = Planner(names, known, work.folders, None if scratch else overlap)
+        with begin(planner, known, work) as source, _live(where, work) as tell:
+            filler = Filler(source, where, work.folder, attempts, limit.seconds, tell)
+            try:
+                outcomes = filler.run()
+            except (KeyboardInterrupt, SystemExit):
+                say_error(f"What was finished is kept in {store}; the same command goes on from there.")
+                raise
+            left = filler.left
     if as_json:
         print_json({"store": str(work.store), "left": left, "trainings": [_facts(one) for one in outcomes]})
     else:
@@ -105,42 +119,41 @@ def fill(
         raise typer.Exit(1)
 
 
-def _planned(
-    work: Work, path: Path, tasks: Sequence[str], seeds: Sequence[int], overlap: float | None, limit: Budget
-) -> Source:
-    from flexnas_bench.filling.known import Known, read_card_list
-    from flexnas_bench.filling.plan import plan
-    from flexnas_bench.filling.source import Planned
+def _refuse_idle(context: typer.Context, chosen: str, scratch: bool, engine: str) -> None:
+    """Refuses options that would do nothing."""
+    idle = {
+        "--cards": ("space", "embedding"),
+        "--optimizer": ("replicates",),
+        "--scratch": ("overlap",),
+        "--engine local": ("address", "cpus", "gpus"),
+        "--engine ray": ("workers",),
+    }
+    for given in (chosen, f"--engine {engine}", *(["--scratch"] if scratch else [])):
+        for name in idle[given]:
+            if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+                raise OptionError(f"--{name} does nothing with {given}")
 
-    bench = load_benchmark(store=_if_there(work.store))
-    known = Known(bench, work.backend.protocol.name)
-    cards = read_card_list(path, bench)
-    jobs = plan(cards, tasks, seeds, known.tasks, overlap)
-    return Planned(jobs[: len(jobs) if math.isinf(limit.evaluations) else int(limit.evaluations)])
+
+def _planned(cards: Sequence[ModelCard], seeds: Sequence[int], limit: Budget) -> Begin:
+    from flexnas_bench.filling.planned import Planned
+
+    return lambda planner, _known, _work: nullcontext(Planned(planner, cards, seeds, limit.evaluations))
 
 
-def _proposed(work: Work, name: str, space: str, embedding: str, task: str, seed: int, limit: Budget) -> Source:
-    from flexnas_bench.filling.known import Known, begun
-    from flexnas_bench.filling.source import Proposed
+def _proposed(name: str, space: str, embedding: str, task: str, seed: int, limit: Budget) -> Begin:
+    from flexnas_bench.filling.proposed import Proposals, Proposed
 
     if task not in METRICS:
         raise OptionError(f"--tasks: an optimizer is told one score, such as glue8 or rte, and not {task}")
-    bench, tasks = load_benchmark(store=_if_there(work.store)), MEANS.get(task, (task,))
-    known = Known(bench, work.backend.protocol.name)
-    proposer = make_optimizer(name, space=load_space(space), seed=seed, embedding=embedding)
-    for digest in known.cards(seed):
-        card = bench.card(digest)
-        scores = known.tasks(card, seed, True)
-        if card in proposer.space and scores.keys() >= set(tasks):
-            proposer.tell([card], [sum(scores[one] for one in tasks) / len(tasks)])
-    left = [job for job in begun(work.trainings, tasks, seed, known) if job.card in proposer.space]
-    return Proposed(proposer, task, limit.evaluations, lambda card: known.tasks(card, seed, True), left, seed)
+    optimizer = make_optimizer(name, space=load_space(space), seed=seed, embedding=embedding)
+    search = sha256(f"{name} {space} {embedding} {task} {seed}".encode()).hexdigest()[:8]
 
+    @contextmanager
+    def begin(planner: Planner, known: Known, work: Work) -> Iterator[Source]:
+        with Proposals(work.trainings / f"{name}-{search}.proposals.jsonl") as proposals:
+            yield Proposed(optimizer, limit.evaluations, planner, known, proposals, seed)
 
-def _if_there(store: Path) -> Path | None:
-    from flexnas_bench.store import Store
-
-    return store if Store(store).exists() else None
+    return begin
 
 
 def _engine(name: str, work: Work, workers: int, device: str, address: str, cpus: float, gpus: float) -> Engine:
@@ -154,53 +167,60 @@ def _engine(name: str, work: Work, workers: int, device: str, address: str, cpus
 
 
 @contextmanager
-def _live(source: Source, engine: Engine, work: Work) -> Iterator[Callable[[Filling], None] | None]:
+def _live(engine: Engine, work: Work) -> Iterator[Callable[[Filler], None] | None]:
     """A table on the terminal that is drawn anew every second, nothing where there is none."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
         return
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda state: live.update(_picture(state, source, engine, work), refresh=True)
+        yield lambda filler: live.update(_picture(filler, engine, work), refresh=True)
 
 
-def _picture(state: Filling, source: Source, engine: Engine, work: Work) -> Group:
+def _picture(filler: Filler, engine: Engine, work: Work) -> Group:
     from flexnas_bench.filling.progress import stage
 
     now = time.monotonic()
     table = Table("at work", "parameters", "seed", "from", "for", "")
     for job in engine.running:
-        since = now - state.started[job.name]
+        since = now - filler.started[job.name]
         done = stage(work.folder(job.name), job)
-        table.add_row(*_card_cells(job), f"{since:,.0f} s", done)
-    return Group(Text(_headline(state, source, engine, now)), table)
+        table.add_row(*_card_cells(job, _giver(job)), f"{since:,.0f} s", done)
+    return Group(Text(_headline(filler, engine, now)), table)
 
 
-def _headline(state: Filling, source: Source, engine: Engine, now: float) -> str:
+def _headline(filler: Filler, engine: Engine, now: float) -> str:
     from flexnas_bench.filling.progress import seconds_left
 
-    done, left = len(state.outcomes), len(source.left)
-    rate = done / (now - state.begun) * 3600
-    text = f"{engine.where}: {done} cards done, {len(engine.running)} at work, {left} to come"
-    seconds = seconds_left(state.outcomes, [*engine.running, *source.left], max(len(engine.running), 1))
+    done, running = len(filler.outcomes), engine.running
+    text = f"{engine.where}: {done} cards done, {len(running)} at work, {len(filler.waiting)} to come"
+    spent = now - filler.begun
+    seconds = seconds_left(filler.outcomes, [*running, *filler.waiting], max(len(running), 1))
     if not math.isnan(seconds):
-        text += f"; {rate:.1f} cards an hour, about {seconds / 60:,.0f} min left"
-    return text
+        text += f"; {done / spent * 3600:.1f} cards an hour"
+    seconds = min(filler.seconds - spent, seconds)  # in this order, so that NaN gives way
+    return text if math.isnan(seconds) or math.isinf(seconds) else f"{text}, about {seconds / 60:,.0f} min left"
 
 
-def _card_cells(job: Job) -> tuple[str, str, str, str]:
-    donor = SCRATCH if job.donor is None else job.donor.hash[:12]
-    return job.card.hash[:12], f"{job.card.parameters:,}", str(job.replicate), donor
+def _giver(job: Job) -> str:
+    """Where its weights are to come from."""
+    return SCRATCH if job.donor is None else job.donor.hash
+
+
+def _card_cells(job: Job, init: str) -> tuple[str, str, str, str]:
+    return job.card.hash[:12], f"{job.card.parameters:,}", str(job.replicate), init[:12]
 
 
 def _show(outcomes: Sequence[Outcome], left: int, tasks: Sequence[str], work: Work) -> None:
     """What came of it."""
-    title = f"measured, protocol {work.backend.protocol.name}"
+    title = f"measured, protocol {work.recipe.name}"
     table = Table("card", "parameters", "seed", "from", "seconds", *tasks, "", title=title)
     for one in outcomes:
         scores = [_cell(one.scores.get(task)) for task in tasks]
         ending = "" if _finished(one) else f"{one.ending}: "
-        table.add_row(*_card_cells(one.job), f"{one.seconds:,.0f}", *scores, ending + one.why)
+        table.add_row(
+            *_card_cells(one.job, one.init or _giver(one.job)), f"{one.seconds:,.0f}", *scores, ending + one.why
+        )
     if outcomes:
         say(table)
     done = sum(map(_finished, outcomes))

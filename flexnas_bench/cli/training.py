@@ -14,7 +14,7 @@ from flexnas_bench.cli.output import Json, print_json, progress_bars, say, say_e
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.errors import OptionError
 from flexnas_bench.loading import load_benchmark
-from flexnas_bench.results import MEANS, METRICS, SCRATCH
+from flexnas_bench.results import MEANS, METRICS, SCRATCH, tasks_of
 from flexnas_bench.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def read_tasks(text: str) -> list[str]:
     from flexnas_bench.training.glue import task_of
 
     names = [name.strip() for name in text.split(",")]
-    tasks = [task for name in names for task in MEANS.get(name, (name,))]
+    tasks = [task for name in names for task in tasks_of(name)]
     return [task_of(task).name for task in dict.fromkeys(tasks)]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import Any
 
-from flexnas_bench.errors import OptionError, first_line
+from flexnas_bench.errors import FlexnasError, OptionError, first_line
 from flexnas_bench.filling.engine import Engine
 from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.filling.worker import Work, train
@@ -58,26 +59,40 @@ class RayEngine(Engine):
 
     def _room(self) -> int:
         """How many trainings the machines that are there now hold."""
-        there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        with self._connected():
+            there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         needs = [(name, need) for name, need in self._needs.items() if need]
-        return sum(int(min(one.get(name, 0.0) / need + 1e-9 for name, need in needs)) for one in there)
+        return sum(min(_fit(one.get(name, 0.0), need) for name, need in needs) for one in there)
 
     def start(self, job: Job) -> None:
         """Lets Ray find a machine."""
-        self._jobs[self._train.remote(self._work, job)] = job
+        with self._connected():
+            self._jobs[self._train.remote(self._work, job)] = job
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Jobs that have ended since; those of a lost machine among them, as killed."""
         if not self._jobs:
             return []
-        ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
+        with self._connected():
+            ready, _ = self._ray.wait(list(self._jobs), num_returns=1, timeout=seconds)
         return [self._outcome(one, self._jobs.pop(one)) for one in ready]
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """A cluster that is gone is one line."""
+        try:
+            yield
+        except (self._ray.exceptions.RayError, ConnectionError) as error:
+            raise OptionError(f"the Ray cluster is gone: {first_line(error)}") from None
 
     def _outcome(self, one: Any, job: Job) -> Outcome:
         try:
             found: Outcome = self._ray.get(one)
         except self._ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, Exception) else error from None
+            if isinstance(error.cause, FlexnasError | OSError):
+                raise error.cause from None
+            why = error if error.cause is None else error.cause  # such as of a machine without a package
+            return Outcome(job, Ending.FAILED, why=f"{type(why).__name__}: {_last_line(why)}")
         except self._ray.exceptions.OutOfMemoryError as error:
             return Outcome(job, Ending.MEMORY, why=first_line(error))
         except self._ray.exceptions.RayError as error:
@@ -102,3 +117,15 @@ class RayEngine(Engine):
         finally:
             self._ray.shutdown()
             self._aside.__exit__(None, None, None)
+
+
+def _fit(there: float, need: float) -> int:
+    """How many trainings a machine's cores or GPUs hold; a part of a GPU is one of the same GPU."""
+    if need < 1:
+        return int(1 / need + 1e-9) * int(there) + int(there % 1 / need + 1e-9)
+    return int(there / need + 1e-9)
+
+
+def _last_line(error: BaseException) -> str:
+    """Of a remote traceback, which says what happened."""
+    return str(error).strip().rpartition("\n")[2].strip()

@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flexnas_bench.filling.engine import Engine
-from flexnas_bench.filling.failures import add_failure, failures_of
+from flexnas_bench.filling.failures import add_failure, attempts_of, failures_of, wants_to_be_alone
 from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.filling.source import Source
 
-#: Seconds after which a training that another process is at is asked for again.
-BUSY_SECONDS = 10.0
+#: Seconds after which a training that another process is at, or that has failed, is asked for again.
+AGAIN_SECONDS = 5.0
 _POLL_SECONDS = 1.0
-
-
-@dataclass
-class Filling:
-    """How far it has come.
-
-    Attributes:
-        outcomes: of jobs that have ended for good, in that order.
-        started: when each job at work was started, on the clock of `time.monotonic`.
-        begun: when all began.
-    """
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    started: dict[str, float] = field(default_factory=dict)
-    begun: float = field(default_factory=time.monotonic)
 
 
 class Filler:
     """Lets an engine do the jobs of a source.
 
-    A training that fails or is killed is tried again, one that runs out of memory when nothing else is at work; after
-    `attempts` in all, those of earlier calls included, it is given up. One that another process is at is asked for
-    again.
+    A training that fails or is killed is tried again; after `attempts` since it last came further, those of earlier
+    calls included, it is given up. One that runs out of memory beside others is tried again when nothing else is at
+    work. One that another process is at is asked for again.
 
     Args:
         source: of jobs.
@@ -46,7 +30,13 @@ class Filler:
         folder: of a job's training, by name.
         attempts: at a training, at most.
         seconds: after which no job is begun, and those at work are interrupted.
-        tell: told of the state about once a second.
+        tell: told of this filler about once a second.
+
+    Attributes:
+        outcomes: of jobs that have ended for good, in that order.
+        started: when each job at work was started, on the clock of `time.monotonic`.
+        begun: when all began.
+        seconds: as given.
     """
 
     def __init__(
@@ -56,44 +46,59 @@ class Filler:
         folder: Callable[[str], Path],
         attempts: int = 2,
         seconds: float = math.inf,
-        tell: Callable[[Filling], None] | None = None,
+        tell: Callable[[Filler], None] | None = None,
     ) -> None:
+        self.seconds, self.outcomes, self.started, self.begun = seconds, list[Outcome](), dict[str, float](), math.nan
         self._source, self._engine, self._folder = source, engine, folder
-        self._attempts, self._seconds, self._tell = attempts, seconds, tell
+        self._attempts, self._tell = attempts, tell
         self._again: list[tuple[float, Job]] = []  # not before that moment
-        self._last: list[Job] = []  # with nothing else at work
+        self._alone: list[Job] = []  # with nothing else at work
         self._lonely = False  # whether one of these is at work
-        self.state = Filling()
+        self._crowded: set[str] = set()  # which had others beside them
 
     def run(self) -> list[Outcome]:
         """Goes on until nothing is left, or time is up; returns how jobs ended, without those that go on later."""
-        while time.monotonic() - self.state.begun < self._seconds:
+        self.begun = time.monotonic()
+        while time.monotonic() - self.begun < self.seconds:
             self._start()
             if self._engine.running:
                 for outcome in self._engine.wait(_POLL_SECONDS):
                     self._end(outcome)
-            elif self.left:  # others are at it, or no machine is there, which may change
+            elif self.waiting:  # others are at it, or no machine is there, which may change
                 time.sleep(_POLL_SECONDS)
             else:
                 break
             if self._tell is not None:
-                self._tell(self.state)
-        return self.state.outcomes
+                self._tell(self)
+        return self.outcomes
+
+    @property
+    def waiting(self) -> Sequence[Job]:
+        """Jobs known to be left, without those at work."""
+        return [*self._source.left, *(job for _, job in self._again), *self._alone]
 
     @property
     def left(self) -> int:
         """Number of jobs known to be left, with those at work."""
-        return len(self._source.left) + len(self._engine.running) + len(self._again) + len(self._last)
+        return len(self.waiting) + len(self._engine.running)
 
     def _start(self) -> None:
         """Starts jobs while there is room for them."""
         while self._engine.free and not self._lonely and (job := self._next()) is not None:
             tried = failures_of(self._folder(job.name))
-            if len(tried) >= self._attempts:
+            if attempts_of(tried) >= self._attempts:
                 self._close(Outcome(job, Ending(tried[-1]["ending"]), why=f"given up: {tried[-1]['why']}"))
-                continue
-            self._engine.start(job)
-            self.state.started[job.name] = time.monotonic()
+            elif wants_to_be_alone(tried) and self._engine.running:
+                self._alone.append(job)
+            else:
+                self._lonely = wants_to_be_alone(tried)
+                self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        self._engine.start(job)
+        self.started[job.name] = time.monotonic()
+        if len(self.started) > 1:
+            self._crowded |= self.started.keys()
 
     def _next(self) -> Job | None:
         """What is to be tried again and due, else the source's next, else one that wants to be alone."""
@@ -102,27 +107,27 @@ class Filler:
             self._again.remove(due)
             return due[1]
         job = self._source.next()
-        if job is None and self._last and not self._engine.running and not self._again:
-            self._lonely = True
-            return self._last.pop(0)
+        if job is None and self._alone and not self._engine.running and not self._again:
+            return self._alone.pop(0)
         return job
 
     def _end(self, outcome: Outcome) -> None:
         """Notes an end, and whether that was all."""
-        del self.state.started[outcome.job.name]
+        name = outcome.job.name
+        alone = name not in self._crowded
+        del self.started[name]
+        self._crowded.discard(name)
         self._lonely = False
         if outcome.ending == Ending.FINISHED:
             self._close(outcome)
-        elif outcome.ending == Ending.BUSY:
-            self._again.append((time.monotonic() + BUSY_SECONDS, outcome.job))
-        elif add_failure(self._folder(outcome.job.name), outcome) >= self._attempts:
-            self._close(outcome)
-        elif outcome.ending == Ending.MEMORY:
-            self._last.append(outcome.job)
-        else:
-            self._again.append((0.0, outcome.job))
+            return
+        if outcome.ending != Ending.BUSY:
+            add_failure(self._folder(name), outcome, alone)
+            if attempts_of(failures_of(self._folder(name))) >= self._attempts:
+                self._close(outcome)
+                return
+        self._again.append((time.monotonic() + AGAIN_SECONDS, outcome.job))
 
     def _close(self, outcome: Outcome) -> None:
-        self._lonely = False
-        self.state.outcomes.append(outcome)
+        self.outcomes.append(outcome)
         self._source.ended(outcome)

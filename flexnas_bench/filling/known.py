@@ -1,17 +1,18 @@
-"""What a table has already: scores, and trainings that were begun."""
+"""What a table has already: scores of cards, and trainings in a folder, begun or with weights to give."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import InvalidCardError, OptionError
-from flexnas_bench.filling.job import Job, folder_name
-from flexnas_bench.results import MEANS, SCRATCH
+from flexnas_bench.filling.job import folder_name
+from flexnas_bench.results import MEANS
+from flexnas_bench.training.donors import find_donors
 from flexnas_bench.training.workplace import SETTINGS
 
 
@@ -24,35 +25,51 @@ class Known:
     """
 
     def __init__(self, bench: Benchmark, protocol: str) -> None:
-        self._scores: dict[tuple[str, int], list[tuple[str, str, float]]] = defaultdict(list)
+        self._bench = bench
+        self._scores: dict[tuple[str, int], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
         if protocol in bench.protocols:
             frame = bench.to_frame(protocol=protocol)
             columns = zip(*(frame[name] for name in ("card_hash", "replicate", "init", "task", "value")), strict=True)
             for card, replicate, init, task, value in columns:
                 if task not in MEANS:
-                    self._scores[card, replicate].append((init, task, value))
+                    self._scores[card, replicate][init][task] = value
 
-    def tasks(self, card: ModelCard, replicate: int, scratch: bool) -> dict[str, float]:
-        """Scores by task of a training, of one from scratch only or of any."""
-        found = self._scores.get((card.hash, replicate), ())
-        return {task: value for init, task, value in found if init == SCRATCH or not scratch}
+    def scores(self, card: ModelCard, replicate: int) -> Mapping[str, Mapping[str, float]]:
+        """Scores of trainings of a card: of each init, by task."""
+        return self._scores.get((card.hash, replicate), {})
 
-    def cards(self, replicate: int) -> list[str]:
-        """Hashes of cards with a score."""
-        return [card for card, number in self._scores if number == replicate]
+    def cards(self, replicate: int) -> list[ModelCard]:
+        """Cards with a score."""
+        return [self._bench.card(card) for card, number in self._scores if number == replicate]
 
 
-def begun(folder: Path, tasks: Sequence[str], replicate: int, known: Known) -> Iterator[Job]:
-    """Trainings from scratch in the folders of a folder that lack scores."""
-    for path in sorted(folder.glob(f"*/{SETTINGS}")):
-        try:
-            card = ModelCard.from_dict(json.loads(path.read_bytes())["card"])
-        except (OSError, ValueError, KeyError, TypeError, InvalidCardError):
-            continue  # a training that says no more what it is cannot go on
-        there = known.tasks(card, replicate, scratch=True)
-        missing = tuple(task for task in tasks if task not in there)
-        if missing and path.parent.name == folder_name(card, replicate):
-            yield Job(card, missing, replicate)
+class Trainings:
+    """A folder of trainings, by their names, as it is when asked; those of others too.
+
+    Args:
+        folder: of a protocol.
+        recipe: digest of its settings of pre-training.
+    """
+
+    def __init__(self, folder: Path, recipe: str) -> None:
+        self._folder, self._recipe = folder, recipe
+
+    def donors(self, replicate: int) -> list[ModelCard]:
+        """Cards that were pre-trained from scratch and have weights to give."""
+        return [one.card for one in find_donors(self._folder.glob(f"*-{replicate}"), self._recipe)]
+
+    def begun(self, replicate: int) -> dict[ModelCard, ModelCard]:
+        """Cards whose training from a donor's weights was begun, and the donor, which still has them."""
+        found = {}
+        for donor in self.donors(replicate):
+            for path in sorted(self._folder.glob(f"*-{replicate}-from-{donor.hash[:16]}/{SETTINGS}")):
+                try:
+                    card = ModelCard.from_dict(json.loads(path.read_bytes())["card"])
+                except (OSError, ValueError, KeyError, TypeError, InvalidCardError):
+                    continue  # a training that says no more what it is cannot go on
+                if path.parent.name == folder_name(card, replicate, donor):
+                    found[card] = donor
+        return found
 
 
 def read_card_list(path: Path, bench: Benchmark) -> list[ModelCard]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,9 @@ from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.filling.worker import Work, train
 from flexnas_bench.processes import Crew, cores
 from flexnas_bench.training.provenance import pick_device
+
+#: Ends of processes by exit code: the system kills those that leave it short of memory.
+_DEATHS: dict[int | None, Ending] = {-signal.SIGKILL: Ending.MEMORY}
 
 
 def devices_of(name: str) -> list[str]:
@@ -36,7 +40,7 @@ class LocalEngine(Engine):
         super().__init__()
         threads = max(cores() // (workers * len(devices)), 1)
         self._work, self._devices, self._workers = work, devices, workers
-        self._crews: list[Crew[Outcome]] = [Crew(train, workers, threads) for _ in devices]
+        self._crews: list[Crew[Outcome]] = [Crew(train, workers, threads, _is_sound) for _ in devices]
 
     @property
     def free(self) -> bool:
@@ -56,7 +60,7 @@ class LocalEngine(Engine):
             for name, ended in crew.wait(seconds / len(self._crews)):
                 job = self._jobs.pop(name)
                 if isinstance(ended, WorkerDiedError):
-                    ended = Outcome(job, Ending.DIED, why=str(ended))
+                    ended = Outcome(job, _DEATHS.get(ended.code, Ending.DIED), why=str(ended))
                 if isinstance(ended, Exception):
                     raise ended
                 found.append(ended)
@@ -70,4 +74,11 @@ class LocalEngine(Engine):
     def close(self) -> None:
         """Interrupts what still runs."""
         for crew in self._crews:
+            crew.interrupt()
+        for crew in self._crews:
             crew.close()
+
+
+def _is_sound(outcome: Outcome) -> bool:
+    """Whether its process can go on: after an error a GPU may be of no more use to it, or memory be kept."""
+    return outcome.ending in (Ending.FINISHED, Ending.BUSY)

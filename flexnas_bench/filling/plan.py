@@ -1,72 +1,113 @@
 """What is missing in a table, in which order, and who gives weights to whom (section 3.3.3).
 
-The plan depends on the list of cards and on scores, not on who is finished first: each card's donor is settled
-beforehand. So two machines plan the same.
+The plan depends on the list of cards, on scores and on weights that are there, not on who is finished first: each
+card's donor is settled beforehand. So two machines plan the same.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 from flexnas_bench.card import ModelCard
+from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.filling.job import Job
+from flexnas_bench.filling.known import Known, Trainings
 from flexnas_bench.layer import EncoderLayer
+from flexnas_bench.results import SCRATCH
 
 Beginning = tuple[EncoderLayer, ...]
-#: Tasks of a card and a replicate that have scores, from scratch only if so asked.
-Scored = Callable[[ModelCard, int, bool], Container[str]]
 
 
-def plan(
-    cards: Iterable[ModelCard], tasks: Sequence[str], replicates: Sequence[int], known: Scored, overlap: float | None
-) -> list[Job]:
-    """Trainings that are missing, best first.
-
-    From scratch they come in the order given, all cards of a replicate before the next. With transfers a card that
-    serves others is trained before these, and the donors are as few as a greedy cover finds; of two the one with more
-    layers, then the one named first.
+class Planner:
+    """Says which trainings of cards are missing, and where their weights come from.
 
     Args:
-        cards: to have scores.
-        tasks: of GLUE.
-        replicates: numbers of trainings of each card.
-        known: tells which tasks of a card and a replicate have scores, from scratch only or of any init.
-        overlap: fraction of its layers that a card must share with its donor; None for no transfers.
+        tasks: of GLUE, to have scores of.
+        known: scores that are there.
+        trainings: that are there, of which some can give weights.
+        overlap: fraction of its layers that a card must share with its donor; None for trainings from scratch only.
     """
-    cards = list(dict.fromkeys(cards))
-    donors = dict.fromkeys(cards) if overlap is None else choose_donors(cards, overlap)
-    jobs = []
-    for replicate in replicates:
-        for card, donor in donors.items():
-            there = known(card, replicate, overlap is None)
-            if missing := tuple(task for task in tasks if task not in there):
-                jobs.append(Job(card, missing, replicate, donor))
-    return jobs
+
+    def __init__(
+        self, tasks: Sequence[str], known: Known, trainings: Trainings, overlap: float | None = THRESHOLD
+    ) -> None:
+        self.tasks, self._known, self._trainings, self._overlap = tuple(tasks), known, trainings, overlap
+
+    def jobs(self, cards: Iterable[ModelCard], replicate: int) -> list[Job]:
+        """Trainings that are missing, best first.
+
+        From scratch they come in the order given. With transfers a card that serves others is trained before these,
+        and the donors are as few as a greedy cover finds; of two the one with more layers, then the one named first.
+        A card is complete when one of its trainings has scores of all tasks.
+        """
+        missing = [card for card in dict.fromkeys(cards) if self.complete(card, replicate) is None]
+        jobs = []
+        for card, donor in self._donors(missing, replicate).items():
+            there = self._known.scores(card, replicate).get(SCRATCH if donor is None else donor.hash, {})
+            jobs.append(Job(card, tuple(task for task in self.tasks if task not in there), replicate, donor))
+        return jobs
+
+    def complete(self, card: ModelCard, replicate: int) -> Mapping[str, float] | None:
+        """Scores of a training that has all tasks, from scratch if there is one; None if none has."""
+        of = self._known.scores(card, replicate)
+        inits = [SCRATCH] if self._overlap is None else sorted(of, key=lambda init: (init != SCRATCH, init))
+        return next((of[init] for init in inits if of.get(init, {}).keys() >= set(self.tasks)), None)
+
+    def has_weights(self, card: ModelCard, replicate: int) -> bool:
+        """Whether a card can be a donor now."""
+        return card in self._trainings.donors(replicate)
+
+    def _donors(self, cards: Sequence[ModelCard], replicate: int) -> dict[ModelCard, ModelCard | None]:
+        if self._overlap is None:
+            return dict.fromkeys(cards)
+        begun = self._trainings.begun(replicate)
+        going_on: dict[ModelCard, ModelCard | None] = {card: begun[card] for card in cards if card in begun}
+        others = [card for card in cards if card not in begun]
+        return going_on | choose_donors(others, self._overlap, self._trainings.donors(replicate))
 
 
-def choose_donors(cards: Sequence[ModelCard], overlap: float) -> dict[ModelCard, ModelCard | None]:
+def choose_donors(
+    cards: Sequence[ModelCard], overlap: float, trained: Collection[ModelCard] = ()
+) -> dict[ModelCard, ModelCard | None]:
     """The donor of each card, None for those that are trained from scratch, each followed by those that it serves.
 
-    Of the cards trained from scratch, the one with the most layers in common serves, and of several the first.
+    Of the cards with weights, the one with the most layers in common serves, and of several the first.
 
     Args:
         cards: different ones.
         overlap: smallest fraction of its layers that a card must share with its donor, above 0.
+        trained: cards that have weights already, and are asked before any is trained to give some.
     """
-    scratch = _cover(cards, overlap)
+    given = dict.fromkeys(trained)
     serving: dict[Beginning, ModelCard] = {}
-    for donor in scratch:
-        for beginning in _beginnings(donor):
-            serving.setdefault(beginning, donor)
+    _offer(serving, given)
+    alone = [card for card in cards if card not in given and _server(card, serving, overlap) is None]
+    scratch = dict.fromkeys(card for card in cards if card in given) | _cover(alone, overlap)
+    _offer(serving, scratch)
     served = defaultdict[ModelCard, list[ModelCard]](list)
     for card in cards:
-        if card not in scratch:
-            lengths = range(card.num_layers, _needed(card, overlap) - 1, -1)
-            served[next(serving[card.layers[:n]] for n in lengths if card.layers[:n] in serving)].append(card)
-    return {card: donor for one in scratch for card, donor in ((one, None), *((other, one) for other in served[one]))}
+        if card not in scratch and (donor := _server(card, serving, overlap)) is not None:
+            served[donor].append(card)
+    chosen: dict[ModelCard, ModelCard | None] = {}
+    for one in given | scratch:
+        chosen |= ({one: None} if one in scratch else {}) | dict.fromkeys(served[one], one)
+    return chosen
+
+
+def _offer(serving: dict[Beginning, ModelCard], donors: Iterable[ModelCard]) -> None:
+    """Adds what donors can give to what others can."""
+    for donor in donors:
+        for beginning in _beginnings(donor):
+            serving.setdefault(beginning, donor)
+
+
+def _server(card: ModelCard, serving: Mapping[Beginning, ModelCard], overlap: float) -> ModelCard | None:
+    """The donor with the most layers in common with a card, if any has enough."""
+    lengths = range(card.num_layers, _needed(card, overlap) - 1, -1)
+    return next((serving[card.layers[:n]] for n in lengths if card.layers[:n] in serving), None)
 
 
 def _cover(cards: Sequence[ModelCard], overlap: float) -> dict[ModelCard, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import Iterable
@@ -9,19 +10,23 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import torch
 from transformers.utils import logging
 
 from flexnas_bench.distance.overlap import THRESHOLD
-from flexnas_bench.errors import BusyError, FlexnasError, first_line
+from flexnas_bench.errors import BusyError, DataError, FlexnasError, OptionError, first_line
 from flexnas_bench.filling.job import Ending, Job, Outcome, folder_name
+from flexnas_bench.filling.known import Trainings
 from flexnas_bench.store import Store
 from flexnas_bench.training.backend import Backend
-from flexnas_bench.training.protocol import load_protocol
+from flexnas_bench.training.materials import Materials
+from flexnas_bench.training.protocol import Protocol, load_protocol
 from flexnas_bench.training.provenance import pick_device
+from flexnas_bench.training.recipe import digest
 
 #: Folder of trainings in a store.
 TRAININGS = "trainings"
+#: How torch and the libraries below it say that memory did not do; some of it is no `torch.OutOfMemoryError`.
+_SHORT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,19 @@ class Work:
     overlap: float = THRESHOLD
 
     @cached_property
+    def recipe(self) -> Protocol:
+        """The protocol, read."""
+        return load_protocol(self.protocol)
+
+    @cached_property
     def trainings(self) -> Path:
         """Folder of the trainings of the protocol."""
-        return self.store / TRAININGS / load_protocol(self.protocol).hash[:8]
+        return self.store / TRAININGS / f"{self.recipe.name}-{self.recipe.hash[:8]}"
+
+    @property
+    def folders(self) -> Trainings:
+        """What there is of them."""
+        return Trainings(self.trainings, digest(self.recipe.pretraining))
 
     def folder(self, name: str) -> Path:
         """Of a training, by its name."""
@@ -56,43 +71,58 @@ class Work:
         """Who trains; keeps the data that it has read."""
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-        return Backend(
-            load_protocol(self.protocol), self.data, Store(self.store), pick_device(self.device), self.overlap
-        )
+        return Backend(self.recipe, self.data, Store(self.store), pick_device(self.device), self.overlap)
 
     def prepare(self, tasks: Iterable[str]) -> None:
         """Makes the store, and raises what is wrong with it, the protocol or the data before anything is started."""
-        protocol = self.backend.protocol
+        materials = Materials(self.recipe, self.data)
         for task in tasks:
-            self.backend.materials.task(task)
-        Store(self.store).describe(protocol.name, protocol.facts, protocol.hash)
+            materials.task(task)
+        if self.recipe.pretraining.steps:
+            materials.check_text()
+        Store(self.store).describe(self.recipe.name, self.recipe.facts, self.recipe.hash)
 
     def train(self, job: Job) -> Outcome:
         """Does a job, or goes on with it.
 
         Raises:
-            FlexnasError: a mistake of the user's, or data that is missing or damaged: no job would fare better.
-            OSError: likewise, such as a full disk.
+            FlexnasError: the store or data are missing or damaged, an option is wrong: no job would fare better.
+            OSError: likewise, of a full disk.
         """
         started = time.monotonic()
-        donors = [] if job.donor is None else [self.folder(folder_name(job.donor, job.replicate))]
-        ending, why = Ending.FINISHED, ""
         Store(self.store).check()  # which `prepare` made: a machine that does not see it must not make another
         try:
-            rows = self.backend.train(job.card, job.tasks, self.folder(job.name), job.replicate, donors)
-        except BusyError:
-            ending = Ending.BUSY
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            ending, why = Ending.MEMORY, first_line(error)
-        except (FlexnasError, OSError):
-            raise
+            rows = self.backend.train(
+                job.card, job.tasks, self.folder(job.name), job.replicate, self._donors(job), must_transfer=True
+            )
         except Exception as error:
-            ending, why = Ending.FAILED, f"{type(error).__name__}: {first_line(error)}"
-        if ending != Ending.FINISHED:
-            return Outcome(job, ending, time.monotonic() - started, why=why)
+            if _concerns_all(error):
+                raise
+            return Outcome(job, _ending(error), time.monotonic() - started, why=_why(error))
         scores = {task: value for row in rows for task, value in row.scores.items()}
         notes = {row.note for row in rows if row.note and any(map(math.isnan, row.scores.values()))}
-        return Outcome(job, ending, time.monotonic() - started, scores, rows[0].init, "; ".join(sorted(notes)))
+        return Outcome(job, Ending.FINISHED, time.monotonic() - started, scores, rows[0].init, "; ".join(sorted(notes)))
+
+    def _donors(self, job: Job) -> list[Path]:
+        return [] if job.donor is None else [self.folder(folder_name(job.donor, job.replicate))]
+
+
+def _concerns_all(error: Exception) -> bool:
+    """Whether an error would meet every job."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return full or isinstance(error, DataError | OptionError)
+
+
+def _ending(error: Exception) -> Ending:
+    if isinstance(error, BusyError):
+        return Ending.BUSY
+    short = isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORT_OF_MEMORY)
+    return Ending.MEMORY if short or isinstance(error, MemoryError) else Ending.FAILED
+
+
+def _why(error: Exception) -> str:
+    named = "" if isinstance(error, FlexnasError) else f"{type(error).__name__}: "
+    return named + first_line(error)
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,7 @@ from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.loading import load_benchmark
 from flexnas_bench.records import Training
-from flexnas_bench.results import MEANS, METRICS, ORIGINS, SCRATCH, training_cost_seconds
+from flexnas_bench.results import METRICS, ORIGINS, SCRATCH, tasks_of, training_cost_seconds
 from flexnas_bench.searching.objective import Objective
 from flexnas_bench.space import DesignSpace
 from flexnas_bench.store import Store
@@ -94,7 +94,7 @@ class LiveObjective(Objective):
         donors = [self.live.folder] if self.live.transfer and self.live.folder.exists() else []
         rows = self.live.backend.train(
             card,
-            MEANS.get(self.task, (self.task,)),
+            tasks_of(self.task),
             self.live.folder / card.hash[:16],
             FIRST,
             donors=donors,

@@ -18,7 +18,7 @@ import torch
 from flexnas_bench.card import ModelCard
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.embedding.loading import load_embedding
-from flexnas_bench.errors import ResultConflictError
+from flexnas_bench.errors import ResultConflictError, TransferRefusedError
 from flexnas_bench.modeling import (
     FlexiBertConfig,
     FlexiBertForMaskedLM,
@@ -80,6 +80,7 @@ class Backend:
         seed: int = 0,
         donors: Sequence[Path] = (),
         progress: Progress | None = None,
+        must_transfer: bool = False,
     ) -> list[Training]:
         """Trains a card, or goes on with a training that was interrupted.
 
@@ -90,6 +91,7 @@ class Backend:
             seed: of everything that is random, and number of the replicate.
             donors: folders with pre-trained models; none for a training from scratch.
             progress: told what is done, how much of it, and of how much.
+            must_transfer: whether not to pre-train where donors are given and none has weights for this card.
 
         Returns:
             A row for each task, in order; each is in the store as soon as the task is finished.
@@ -97,6 +99,7 @@ class Backend:
         Raises:
             DataError: something to train on is missing or damaged; nothing has been trained then.
             RunMismatchError: the folder holds another training.
+            TransferRefusedError: no donor has weights for this card, and it must get some.
             ResultConflictError: the store has scores of this card and seed from another folder, or of other settings
                 under the name of the protocol.
             BusyError: another process is at it.
@@ -110,7 +113,7 @@ class Backend:
             missing = [task for task in tasks if journal.finished(task) is None]
             if not donors:
                 self._check_new(card, seed, SCRATCH, missing)  # before a pre-training that nobody wants
-            facts = self._weights(card, out, seed, donors, progress)
+            facts = self._weights(card, out, seed, donors, progress, must_transfer)
             self._check_new(card, seed, facts["init"], missing)
             rows = []
             for task in dict.fromkeys(tasks):
@@ -133,7 +136,13 @@ class Backend:
                 )
 
     def _weights(
-        self, card: ModelCard, out: Path, seed: int, donors: Sequence[Path], progress: Progress | None
+        self,
+        card: ModelCard,
+        out: Path,
+        seed: int,
+        donors: Sequence[Path],
+        progress: Progress | None,
+        must_transfer: bool,
     ) -> dict[str, Any]:
         """What is known of the pre-trained weights in the folder, which are made if they are not there."""
         if not (out / MODEL / FACTS).exists():
@@ -141,6 +150,8 @@ class Backend:
             donor = nearest_donor(card, found, load_embedding(EMBEDDING), self._overlap) if found else None
             if donor is not None:
                 self._transfer(card, out, seed, donor)
+            elif donors and must_transfer:
+                raise TransferRefusedError(f"{donors[0]} has no weights for card {card.hash[:12]}...")
             else:
                 self._pretrain(card, out, seed, progress)
         facts: dict[str, Any] = json.loads((out / MODEL / FACTS).read_bytes())

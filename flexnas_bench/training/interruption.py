@@ -29,9 +29,10 @@ class Interruption:
 
 @contextmanager
 def postponed() -> Iterator[Interruption]:
-    """Notes the first Ctrl-C or polite kill, for the block to give way at a moment that suits it; a second one ends it.
+    """Notes the first Ctrl-C or polite kill, for the block to give way at a moment that suits it.
 
-    Only the main thread of a process is told of signals; in others nothing changes.
+    Ctrl-C after either ends it at once; a second polite kill does not, as a process may get one from its parent and one
+    from who ends them all. Only the main thread of a process is told of signals; in others nothing changes.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -39,8 +40,9 @@ def postponed() -> Iterator[Interruption]:
         return
 
     def note(number: int, _frame: FrameType | None) -> None:
-        interruption.give_way()  # to an earlier one
-        interruption.asked = number
+        if number == signal.SIGINT:
+            interruption.give_way()  # to an earlier one
+        interruption.asked = interruption.asked or number
 
     before = [signal.signal(number, note) for number in SIGNALS]
     try:

@@ -58,6 +58,12 @@ class Materials:
             )
         return MaskedBatches(corpus, settings.length, settings.batch_size, seed, VOCABULARY, settings.masked)
 
+    def check_text(self) -> None:
+        """Raises `DataError` where a text for pre-training is missing; nothing is read."""
+        for name in self._protocol.pretraining.corpus:
+            if not (path := self._text(name)).is_file():
+                raise DataError(f"{path}: no such file")
+
     def _text(self, name: str) -> Path:
         if self._data is None:
             raise DataError(f"pre-training needs text: a folder of data with corpus/{name}.parquet")

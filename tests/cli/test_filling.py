@@ -49,6 +49,8 @@ def test_an_optimizer_goes_on_with_what_is_known(fill, cards, tmp_path):
     assert code == 0
     first = {one["hash"] for one in json.loads(out)["trainings"]}
     assert len(first) == 2
+    code, out, _ = fill(*proposed, "--budget", 2)
+    assert json.loads(out)["trainings"] == [], "the budget counts proposals of all calls"
     code, out, _ = fill(*proposed, "--budget", 9)
     (last,) = json.loads(out)["trainings"]
     assert first | {last["hash"]} == {ModelCard.from_dict(SMALL | {"p": kinds}).hash for kinds in KINDS}
@@ -64,7 +66,12 @@ def test_an_optimizer_goes_on_with_what_is_known(fill, cards, tmp_path):
         (("--cards", "x", "--optimizer", "random"), "and not both"),
         (("--cards", "nowhere.txt"), "cannot read nowhere.txt"),
         (("--optimizer", "random"), "--optimizer needs a --budget"),
-        (("--optimizer", "random", "--budget", "2", "--transfer"), "goes with neither --transfer"),
+        (("--optimizer", "random", "--budget", "2", "--replicates", "2"), "--replicates does nothing with --optimizer"),
+        (("--cards", "x", "--space", "g2"), "--space does nothing with --cards"),
+        (("--cards", "x", "--scratch", "--overlap", "0.5"), "--overlap does nothing with --scratch"),
+        (("--cards", "x", "--cpus", "2"), "--cpus does nothing with --engine local"),
+        (("--cards", "x", "--engine", "ray", "--workers", "2"), "--workers does nothing with --engine ray"),
+        (("--optimizer", "random", "--budget", "2", "--tasks", "rte,wnli"), "an optimizer is told one score"),
         (("--optimizer", "nobody", "--budget", "2"), "nobody"),
         (("--cards", "x", "--budget", "soon"), "budget: 'soon'"),
         (("--cards", "x", "--engine", "steam"), "steam is not one of local, ray"),
@@ -90,9 +97,17 @@ def test_a_list_of_cards_is_read_with_care(fill, tmp_path, text, line):
     assert line in err
 
 
-def test_nothing_is_begun_without_data_or_in_a_folder_of_others(fill, cards, tmp_path):
+def test_nothing_is_begun_without_data_or_in_a_folder_of_others(fill, cards, small_data, tmp_path):
     code, _, err = fill("--cards", cards, data=tmp_path)
     assert (code, (tmp_path / "store").exists()) == (2, False)
+    without = tmp_path / "data"
+    without.mkdir()
+    for path in small_data.iterdir():
+        if path.name != "corpus":
+            (without / path.name).symlink_to(path)
+    code, _, err = fill("--cards", cards, data=without)
+    assert (code, (tmp_path / "store").exists()) == (2, False)
+    assert "no such file" in err
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "mine.txt").write_text("keep")
     code, _, err = fill("--cards", cards)

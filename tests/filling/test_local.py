@@ -9,10 +9,15 @@ import time
 import pytest
 
 from flexnas_bench import ModelCard, Store
+from flexnas_bench.filling import fill as module
 from flexnas_bench.filling.fill import Filler
-from flexnas_bench.filling.job import Ending, Job
+from flexnas_bench.filling.job import Ending, folder_name
+from flexnas_bench.filling.known import Known
 from flexnas_bench.filling.local import LocalEngine
-from flexnas_bench.filling.source import Planned
+from flexnas_bench.filling.plan import Planner
+from flexnas_bench.filling.planned import Planned
+from flexnas_bench.loading import load_benchmark
+from tests.conftest import SMALL
 from tests.filling.conftest import CARDS, TASKS, complete
 
 
@@ -21,21 +26,65 @@ def environment():
 
 
 def test_a_killed_worker_is_replaced_and_its_training_goes_on(work, tmp_path):
-    work.prepare(TASKS)
-    jobs = [Job(ModelCard.from_dict(card), TASKS) for card in CARDS[:2]]
-    with LocalEngine(work) as engine:
-        killed = []
+    killed = []
 
-        def kill(state):
-            (crew,) = engine._crews
-            if not killed and crew._busy and (work.folder(jobs[0].name) / "tasks.jsonl").exists():
-                killed.append(crew._busy[0].process.pid)
-                os.kill(killed[0], signal.SIGKILL)
+    def kill(engine, folder):
+        (crew,) = engine._crews
+        if not killed and crew._busy and (folder / "tasks.jsonl").exists():
+            killed.append(crew._busy[0].process.pid)
+            os.kill(killed[0], signal.SIGKILL)
 
-        outcomes = Filler(Planned(jobs), engine, work.folder, tell=kill).run()
+    outcomes = fill(work, CARDS[:2], kill)
     assert killed
     assert [one.ending for one in outcomes] == [Ending.FINISHED] * 2
     assert complete(tmp_path / "store", CARDS[:2])
+
+
+def fill(work, cards, tell=None, overlap=None):
+    """Fills a table; a function is told of the engine and of the folder of the first card's training."""
+    cards = [ModelCard.from_dict(card) for card in cards]
+    work.prepare(TASKS)
+    known = Known(load_benchmark(store=work.store), work.recipe.name)
+    source = Planned(Planner(TASKS, known, work.folders, overlap), cards, [0])
+    folder = work.folder(folder_name(cards[0], 0))
+    with LocalEngine(work) as engine:
+        return Filler(source, engine, work.folder, tell=tell and (lambda _: tell(engine, folder))).run()
+
+
+def test_what_ails_one_training_stops_no_other_and_its_process_is_replaced(work, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.1)
+    work.prepare(TASKS)
+    folder = work.folder(folder_name(ModelCard.from_dict(CARDS[0]), 0))
+    folder.mkdir(parents=True)
+    (folder / "training.json").write_text("{")
+    processes = []
+
+    def look(engine, _):
+        processes.extend(one.process.pid for one in engine._crews[0]._idle + engine._crews[0]._busy)
+
+    outcomes = {one.job.card: one for one in fill(work, CARDS[:2], look)}
+    first, second = (outcomes[ModelCard.from_dict(card)] for card in CARDS[:2])
+    assert (first.ending, second.ending) == (Ending.FAILED, Ending.FINISHED)
+    assert "training.json is not readable" in first.why
+    assert len(set(processes)) >= 2
+    assert complete(tmp_path / "store", CARDS[1:2])
+
+
+def test_weights_go_from_a_donor_to_those_that_it_serves(work, tmp_path):
+    deep = {name: value * 2 if isinstance(value, list) else 4 for name, value in SMALL.items()}
+    donor, served = ModelCard.from_dict(deep), ModelCard.from_dict(SMALL)
+    assert [(one.job.card, one.init) for one in fill(work, [SMALL, deep], overlap=0.8)] == [
+        (donor, "scratch"),
+        (served, donor.hash),
+    ]
+    assert fill(work, [SMALL, deep], overlap=0.8) == []
+    (alone,) = fill(work, [SMALL, deep])
+    assert (alone.job.card, alone.init) == (served, "scratch")
+    assert work.folders.donors(0) == sorted([donor, served], key=lambda card: card.hash)
+    assert work.folders.begun(0) == {served: donor}
+    rows = Store(tmp_path / "store").rows()
+    saved = {row["pretrain_seconds"] for row in rows if row["init"] != "scratch"}
+    assert saved == {row["pretrain_seconds"] for row in rows if row["hash"] == donor.hash}
 
 
 def test_a_driver_killed_with_its_workers_goes_on(command, tmp_path):

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from flexnas_bench import ModelCard, load_space
 from flexnas_bench.distance.overlap import overlap_fraction
-from flexnas_bench.filling.plan import choose_donors, plan
+from flexnas_bench.filling.plan import Planner, choose_donors
 from flexnas_bench.layer import EncoderLayer
+from flexnas_bench.results import SCRATCH
+from tests.filling.conftest import Table
 
 #: Three kinds of layers, so that cards begin alike.
 KINDS = [EncoderLayer("SA", kind, 128, heads, (512,)) for kind, heads in (("SDP", 2), ("WMA", 2), ("SDP", 4))]
@@ -54,10 +56,9 @@ def test_all_of_g1_is_planned():
 
 def test_what_has_scores_is_left_out():
     one, two = ModelCard((KINDS[0],)), ModelCard((KINDS[1],))
-    there = {(one, 0): {"rte"}, (one, 1): {"rte", "wnli"}}
-    jobs = plan(
-        [one, two, one], ["rte", "wnli"], [0, 1], lambda card, seed, scratch: there.get((card, seed), set()), None
-    )
+    table = Table({(one, 0): {SCRATCH: {"rte": 1.0}}, (one, 1): {SCRATCH: {"rte": 1.0, "wnli": 1.0}}})
+    planner = Planner(["rte", "wnli"], table, table, None)
+    jobs = [job for replicate in (0, 1) for job in planner.jobs([one, two, one], replicate)]
     assert [(job.card, job.replicate, job.tasks) for job in jobs] == [
         (one, 0, ("wnli",)),
         (two, 0, ("rte", "wnli")),
@@ -65,16 +66,39 @@ def test_what_has_scores_is_left_out():
     ]
 
 
-@pytest.mark.parametrize(("overlap", "scratch"), [(None, True), (0.8, False)])
-def test_a_plan_with_transfers_counts_scores_of_any_init(overlap, scratch):
-    asked = []
-    plan([ModelCard((KINDS[0],))], ["rte"], [0], lambda *of: asked.append(of) or set(), overlap)
-    assert asked == [(ModelCard((KINDS[0],)), 0, scratch)]
+@pytest.mark.parametrize(("overlap", "missing"), [(None, ("rte", "wnli")), (0.8, ())])
+def test_a_plan_with_transfers_counts_scores_of_any_init_but_of_one(overlap, missing):
+    card, other = ModelCard((KINDS[0],)), "f" * 64
+
+    def tasks(**of):
+        table = Table({(card, 0): {{"scratch": SCRATCH, "other": other}[init]: scores for init, scores in of.items()}})
+        return next((job.tasks for job in Planner(["rte", "wnli"], table, table, overlap).jobs([card], 0)), ())
+
+    assert tasks(other={"rte": 1.0, "wnli": 2.0}) == missing
+    assert tasks(other={"rte": 1.0}, scratch={"wnli": 2.0}) == ("rte",), "half of one and half of another is none"
+
+
+def test_weights_that_are_there_are_used_before_any_are_trained():
+    shallow, deep, deeper = (ModelCard(tuple(KINDS[:n])) for n in (1, 2, 3))
+    assert choose_donors([shallow, deep], 0.4) == {deep: None, shallow: deep}
+    assert choose_donors([shallow, deep], 0.4, [deeper]) == {shallow: deeper, deep: deeper}
+    assert choose_donors([shallow, deep], 0.4, [shallow]) == {shallow: None, deep: shallow}
+    assert choose_donors([shallow, deep], 1.0, [shallow]) == {shallow: None, deep: None}
+
+
+def test_what_was_begun_goes_on_with_its_donor():
+    shallow, deep, deeper = (ModelCard(tuple(KINDS[:n])) for n in (1, 2, 3))
+    table = Table(trained=[deeper, deep], begun={shallow: deep})
+    (job,) = Planner(["rte"], table, table, 0.5).jobs([shallow], 0)
+    assert job.donor == deep
+    table = Table(trained=[deeper], begun={shallow: deep})
+    (job,) = Planner(["rte"], table, table, 0.5).jobs([shallow], 0)
+    assert job.donor == deeper, "whose weights are gone"
 
 
 def test_folders_tell_trainings_apart():
     shallow, deep = ModelCard((KINDS[0],)), ModelCard((KINDS[0], KINDS[1]))
-    jobs = plan([shallow, deep], ["rte"], [0, 1], lambda *_: set(), 0.8)
-    jobs += plan([shallow, deep], ["rte"], [0, 1], lambda *_: set(), None)
+    planners = [Planner(["rte"], Table(), Table(), overlap) for overlap in (0.8, None)]
+    jobs = [job for planner in planners for replicate in (0, 1) for job in planner.jobs([shallow, deep], replicate)]
     assert len({job.name for job in jobs}) == 6, "deep from scratch is the same training in both"
     assert {job.donor for job in jobs if job.card == shallow} == {deep, None}
