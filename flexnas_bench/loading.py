@@ -10,7 +10,8 @@ from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.errors import OptionError, shown
 from flexnas_bench.protocols import PROTOCOLS, SOURCES, expand_protocols
 from flexnas_bench.records import mean_rows
-from flexnas_bench.results import ARCHITECTURES, FITTED_FILE, RESULTS, RUNS_TRAINED
+from flexnas_bench.results import ARCHITECTURES, FITTED_FILE, ORIGINS, RESULTS, RUNS_TRAINED
+from flexnas_bench.shipped import ARCHITECTURES_FILE, RESULTS_FILE, RUNS_FILE
 from flexnas_bench.storage import read_shipped, read_shipped_toml, read_toml
 from flexnas_bench.store import Store
 
@@ -58,13 +59,14 @@ def _shipped() -> Benchmark:
 
 @cache
 def _shipped_scores() -> list[dict[str, Any]]:
-    trainings = {row["run_id"]: row for row in read_shipped("runs_trained.parquet", RUNS_TRAINED).to_pylist()}
-    return [trainings[row["run_id"]] | row for row in read_shipped("results.parquet", RESULTS).to_pylist()]
+    trainings = {row["run_id"]: row for row in read_shipped(RUNS_FILE, RUNS_TRAINED).to_pylist()}
+    scores = [trainings[row["run_id"]] | row for row in read_shipped(RESULTS_FILE, RESULTS).to_pylist()]
+    return scores + mean_rows(score for score in scores if score["origin"] == ORIGINS[0])  # published ones are there
 
 
 @cache
 def _shipped_cards() -> dict[str, str]:
-    table = read_shipped("architectures.parquet", ARCHITECTURES)
+    table = read_shipped(ARCHITECTURES_FILE, ARCHITECTURES)
     return dict(zip(table["hash"].to_pylist(), table["card"].to_pylist(), strict=True))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from numbers import Real
 from statistics import fmean
@@ -128,6 +128,29 @@ def tables_of(trainings: Iterable[Training]) -> tuple[pa.Table, pa.Table]:
     runs = [{name: scores[0][name] for name in RUNS_TRAINED.names} for scores in rows]
     results = [{name: score[name] for name in RESULTS.names} for scores in rows for score in scores]
     return pa.Table.from_pylist(runs, schema=RUNS_TRAINED), pa.Table.from_pylist(results, schema=RESULTS)
+
+
+def training_of(training: Mapping[str, Any], scores: Sequence[Mapping[str, Any]] = ()) -> Training:
+    """The training of a row of `RUNS_TRAINED` with a column `card`, or of one of `SCORES`.
+
+    Args:
+        training: the row.
+        scores: rows of `RESULTS` of it; those in the row itself if not given.
+
+    Raises:
+        OptionError: a field makes no sense.
+        InvalidCardError: the card is none.
+    """
+    scores = scores or [training]
+    names = {field.name for field in fields(Training)} & training.keys()
+    return Training(
+        **{name: training[name] for name in names}
+        | {
+            "card": ModelCard.from_json(training["card"]),
+            "scores": {score["task"]: score["value"] for score in scores},
+            "metrics": {score["task"]: score["metric"] for score in scores},
+        }
+    )
 
 
 def _check_name(what: str, name: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +20,7 @@ from flexnas_bench.embedding.transformer2vec import SCHEMA as VECTORS
 from flexnas_bench.errors import FlexnasError, shown
 from flexnas_bench.protocols import READERS
 from flexnas_bench.published.figures import FIGURES, table_path
-from flexnas_bench.records import Training
+from flexnas_bench.records import training_of
 from flexnas_bench.results import (
     ARCHITECTURES,
     DEFAULT_PROTOCOL,
@@ -362,11 +362,8 @@ def _store_rows(rows: Rows) -> Iterator[str]:
     told: dict[tuple[Any, ...], float] = {}
     for row in rows:
         try:
-            card = ModelCard.from_json(row["card"])
-            if card.hash != row["hash"]:
+            if training_of(row).card.hash != row["hash"]:
                 yield f"card {row['hash'][:12]} has another hash"
-            names = {field.name for field in fields(Training)} & row.keys()
-            Training(**{name: row[name] for name in names} | {"card": card, "scores": {row["task"]: row["value"]}})
         except FlexnasError as error:
             yield f"card {row['hash'][:12]}, {row['task']}: {error}"
         key = tuple(row[name] for name in KEY)

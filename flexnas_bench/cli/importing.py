@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from flexnas_bench.cli.output import say
+from flexnas_bench.measured import import_measured
 from flexnas_bench.own_table import import_table
 from flexnas_bench.published.importer import import_published
 from flexnas_bench.results import ORIGINS
+from flexnas_bench.store import Store
 
 import_app = typer.Typer(help="Import figures from elsewhere as tables.")
 
@@ -29,6 +31,17 @@ def published(
     rows = import_published(folder, out)
     for name, count in rows.items():
         say(f"{out / name}: {count:,} rows")
+
+
+@import_app.command(epilog="Example: flexnas-bench import measured runs/measured --protocol cpu-lite --out data")
+def measured(
+    store: Annotated[Path, typer.Argument(help="Folder of results that `fill` or `train` has written.")],
+    protocol: Annotated[str, typer.Option(help="Whose scores to take.")],
+    out: Annotated[Path, typer.Option(help="Folder of the tables that they are added to.")] = Path("data"),
+) -> None:
+    """Add scores that were measured here to the shipped tables."""
+    fresh = import_measured(Store(store), protocol, out)
+    say(f"{store}: {fresh:,} scores of protocol {protocol} that {out} did not have")
 
 
 @import_app.command(epilog="Example: flexnas-bench import table scores.csv --space space.toml --out my-results")

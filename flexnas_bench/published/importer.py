@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import TableCorruptError
 from flexnas_bench.protocols import PROTOCOLS, READERS, SOURCES
 from flexnas_bench.published.figures import FIGURES, table_path
@@ -23,9 +21,9 @@ from flexnas_bench.published.trainings import (
     read_early,
     read_glue_500,
 )
-from flexnas_bench.records import Training, tables_of
-from flexnas_bench.results import ARCHITECTURES, POOL
-from flexnas_bench.space import load_space
+from flexnas_bench.records import Training
+from flexnas_bench.results import ORIGINS, POOL
+from flexnas_bench.shipped import RUNS_FILE, read_trainings, training_tables
 from flexnas_bench.storage import (
     CHECKSUMS,
     data_folder,
@@ -36,9 +34,13 @@ from flexnas_bench.storage import (
     write_parquet,
 )
 
+PUBLISHED = ORIGINS[1]
+
 
 def import_published(folder: Path, out: Path) -> dict[str, int]:
     """Builds the shipped tables in `out` from the figures in `folder`; the same figures give the same bytes.
+
+    Trainings of other origins that are there stay.
 
     Returns:
         The number of rows of each table written.
@@ -54,14 +56,9 @@ def import_published(folder: Path, out: Path) -> dict[str, int]:
     if (out / CHECKSUMS).exists():
         read_checksums(out)  # refuses what is none before anything is written
     figures = {table_path(name): figure.read(folder) for name, figure in FIGURES.items()}
-    runs, results = tables_of(trainings)
-    tables = {
-        "architectures.parquet": _architectures(trainings),
-        "pool.parquet": _pool(pool),
-        "runs_trained.parquet": runs,
-        "results.parquet": results,
-        **figures,
-    }
+    if (out / RUNS_FILE).exists():
+        trainings += [training for training in read_trainings(out) if training.origin != PUBLISHED]
+    tables = training_tables(trainings) | {"pool.parquet": _pool(pool)} | figures
     settings = _settings({training.protocol for training in trainings})
     for name, content in settings.items():
         write_bytes(out / name, content)
@@ -78,26 +75,6 @@ def _settings(protocols: set[str]) -> dict[str, bytes]:
         if missing := names - READERS[name](read_toml(data_folder() / name)).keys():
             raise TableCorruptError(f"{name} does not describe {min(missing)}")
     return {name: (data_folder() / name).read_bytes() for name in needed}
-
-
-def _architectures(trainings: Iterable[Training]) -> pa.Table:
-    """All cards of G1 by index, then the other trained cards by hash."""
-    g1 = load_space("g1")
-    trained = {training.card.hash: training.card for training in trainings if training.card not in g1}
-    rows = [_architecture(card, index) for index, card in enumerate(g1)]
-    rows += [_architecture(trained[digest], None) for digest in sorted(trained)]
-    return pa.Table.from_pylist(rows, schema=ARCHITECTURES)
-
-
-def _architecture(card: ModelCard, g1_index: int | None) -> dict[str, Any]:
-    return {
-        "hash": card.hash,
-        "card": card.to_json(),
-        "g1_index": g1_index,
-        "layers": card.num_layers,
-        "parameters": card.parameters,
-        "flops": card.flops(),
-    }
 
 
 def _pool(trainings: Iterable[Training]) -> pa.Table:
