@@ -34,10 +34,7 @@ class _Layout:
 
 
 def draw_architecture(card: ModelCard, path: Path) -> None:
-    """Draws the block graph of a card: input, heads, add and norm, feed-forward chains, output, residual edges.
-
-    Each layer has a frame, four layers a column. The projection at the end of a layer, which is no node of the
-    graph, is drawn dashed; between equal hidden sizes it is the identity.
+    """Draws the block graph of a card, as `architecture_figure` has it, into a picture.
 
     Args:
         card: the encoder.
@@ -45,6 +42,15 @@ def draw_architecture(card: ModelCard, path: Path) -> None:
 
     Raises:
         OptionError: another file type.
+    """
+    save_figure(architecture_figure(card), path)
+
+
+def architecture_figure(card: ModelCard) -> Figure:
+    """The block graph of a card: input, heads, add and norm, feed-forward chains, output, residual edges.
+
+    Each layer has a frame, four layers a column. The projection at the end of a layer, which is no node of the
+    graph, is drawn dashed; between equal hidden sizes it is the identity.
     """
     layout = _place(card.layers)
     ys = [y for _, y in layout.nodes]
@@ -67,7 +73,7 @@ def draw_architecture(card: ModelCard, path: Path) -> None:
     widths = _node_widths(card.layers)
     for label, position, width in zip(graph.labels, layout.nodes, widths, strict=True):
         _draw_node(axes, label, position, width)
-    save_figure(figure, path)
+    return figure
 
 
 def _rows(layer: EncoderLayer) -> int:

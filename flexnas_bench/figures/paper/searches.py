@@ -1,0 +1,151 @@
+"""Figure 4: the best score against the number of trained models, of methods and of ablations of BOSHNAS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from flexnas_bench.benchmark import Benchmark
+from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
+from flexnas_bench.figures.saving import COLOURS, METHODS
+from flexnas_bench.figures.trajectory import draw_runs
+from flexnas_bench.published.figures import load_published
+from flexnas_bench.searching.comparison import Comparison
+from flexnas_bench.searching.objective import choose_objective
+from flexnas_bench.space import load_space
+from flexnas_bench.storage import data_folder
+
+#: The paper's names of methods, and ours.
+TECHNIQUES = {
+    "RS": "random",
+    "ES": "evolution",
+    "REINFORCE": "reinforce",
+    "GP-BO": "gp-bo",
+    "BANANAS": "bananas",
+    "BOSHNAS": "boshnas",
+}
+ABLATIONS = {
+    "BOSHNAS": "boshnas",
+    "W/o 2nd-order grad": "without second order",
+    "W/o heteroscedastic": "without heteroscedasticity",
+}
+_NAMES = {**TECHNIQUES, **ABLATIONS}
+_COLOURS = {**METHODS, "without second order": COLOURS[0], "without heteroscedasticity": COLOURS[2]}
+_MARKS = dict(zip(dict.fromkeys(_NAMES.values()), "osv^DPXd", strict=True))
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Shipped runs of several methods on one problem.
+
+    Attributes:
+        name: of the table of runs in `data/runs`.
+        what: the problem, in words.
+        labels: which methods to draw, under which names.
+    """
+
+    name: str
+    what: str
+    labels: Mapping[str, str]
+
+    def read(self) -> Comparison:
+        """The runs."""
+        return Comparison.read([data_folder() / "runs" / f"{self.name}.parquet"])
+
+
+def methods_figure(bench: Benchmark, name: str, what: str) -> Plate:
+    """Figure 4(a): the paper's six methods, one-hot vectors; with vectors of distances, where there are such runs.
+
+    Args:
+        bench: whose scores these are.
+        name: of the shipped table of runs.
+        what: the problem, in words.
+    """
+    labels = {ours: theirs for theirs, ours in TECHNIQUES.items()}
+    labels |= {f"{ours}, best": f"{labels[ours]}, T2v" for ours in labels}
+    return _curves(bench, Searches(name, what, labels), "4a")
+
+
+def ablations_figure(bench: Benchmark, name: str, what: str) -> Plate:
+    """Figure 4(b): BOSHNAS, without second-order gradients, without a heteroscedastic model."""
+    labels = {ours: theirs for theirs, ours in ABLATIONS.items()}
+    return _curves(bench, Searches(name, what, labels), "4b")
+
+
+def _curves(bench: Benchmark, searches: Searches, panel: str) -> Plate:
+    comparison = searches.read()
+    figure = new_figure(9.0, 5.4)
+    axes = figure.add_subplot()
+    rows: list[pd.DataFrame] = []
+    for name, label in searches.labels.items():
+        if name not in comparison.judged:
+            continue
+        table, base, style = comparison.judged[name], name.partition(",")[0], "--" if "," in name else "-"
+        found = draw_runs(axes, table, label, _COLOURS[base], style, strength=0.3, mark=_MARKS[base])
+        means = pd.DataFrame({"step": table.columns, "value": found.mean, "low": found.low, "high": found.high})
+        rows.append(means.assign(method=label, series="mean, 90 % interval"))
+        runs = table.rename_axis("seed").reset_index().melt("seed", var_name="step", value_name="value")
+        rows.append(runs.assign(method=label, series="run"))
+    _limits(axes, comparison)
+    rows.append(_overlay(axes, panel))
+    axes.set(title=f"{searches.what}", xlabel="trained models", ylabel=_ylabel(comparison))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    plain(axes)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    data = pd.concat(rows, ignore_index=True)
+    columns = ["method", "series", "seed", "step", "value", "low", "high"]
+    return Plate(figure, data[columns], _caption(bench, comparison, searches, panel))
+
+
+def _limits(axes: Axes, comparison: Comparison) -> None:
+    """Leaves out what nearly all runs leave behind by their tenth card: it would be most of the picture."""
+    tables = list(comparison.judged.values())
+    low = min(float(np.nanquantile(table.iloc[:, 9], 0.1)) for table in tables)
+    high = max(float(np.nanmax(table.to_numpy())) for table in tables)
+    axes.set_ylim(low, high + 0.05 * (high - low))
+
+
+def _ylabel(comparison: Comparison) -> str:
+    what = "value of the recommended card" if comparison.problem["noisy"] else "best score so far"
+    return f"{what}, {comparison.problem['task']} (points)"
+
+
+def _overlay(axes: Axes, panel: str) -> pd.DataFrame:
+    """The paper's curves, faint, on an axis of their own."""
+    table = load_published("fig4")
+    table = table[table["panel"] == panel]
+    other = beside(axes, "best GLUE score")
+    steps = axes.get_xlim()[1]
+    for technique, curve in table.groupby("technique", sort=False):
+        shown = curve[curve["models_trained"] <= steps]
+        colour = _COLOURS[_NAMES[str(technique)]]
+        other.plot(shown["models_trained"], shown["best_glue"], color=colour, alpha=FAINT, lw=1, ls=":")
+    found = table.rename(
+        columns={
+            "technique": "method",
+            "models_trained": "step",
+            "best_glue": "value",
+            "ci_low": "low",
+            "ci_high": "high",
+        }
+    )
+    return found.assign(series=PUBLISHED)
+
+
+def _caption(bench: Benchmark, comparison: Comparison, searches: Searches, panel: str) -> str:
+    problem = comparison.problem
+    space = load_space(problem["space"])
+    objective = choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"])
+    result = objective.query(space[0], 0)
+    seeds = {len(table) for name, table in comparison.judged.items() if name in searches.labels}
+    return (
+        f"{problem['task']} of {space.name}, {result.origin} scores, protocol {problem['protocol']} "
+        f"({bench.cite(result)}). Thin: {min(seeds)} seeds; thick: their mean, with its 90 % interval shaded. Dotted, "
+        f"{PUBLISHED}: Figure {panel[0]}({panel[1]}) of the paper, on a scale of its own. Runs: "
+        f"data/runs/{searches.name}.parquet, by benchmarks/search_quality.py."
+    )

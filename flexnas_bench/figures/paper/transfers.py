@@ -1,0 +1,97 @@
+"""Figure 7: what a training takes with and without a neighbour's weights."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from flexnas_bench.benchmark import Benchmark
+from flexnas_bench.errors import NotMeasuredError
+from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
+from flexnas_bench.figures.saving import COLOURS
+from flexnas_bench.published.figures import load_published
+from flexnas_bench.records import Training
+from flexnas_bench.results import SCRATCH
+from flexnas_bench.searching.analysis import estimate
+from flexnas_bench.shipped import read_trainings
+from flexnas_bench.storage import data_folder
+
+PROTOCOL = "cpu-lite"
+BARS = ("Pre-train + Fine-tune", "Direct Fine-tune", "Knowledge Transfer")
+
+
+def transfers_figure(bench: Benchmark) -> Plate:
+    """Bars over cards that were trained both ways, a dot a card; raises `NotMeasuredError` where there are none."""
+    minutes = _minutes([one for one in read_trainings(data_folder()) if one.protocol == PROTOCOL])
+    figure = new_figure(7.2, 4.8)
+    axes = figure.add_subplot()
+    found = estimate(minutes.to_numpy())
+    places = np.arange(len(BARS))
+    errors = np.abs(np.stack([found.low, found.high]) - found.mean)
+    axes.bar(places - 0.2, found.mean, 0.36, color=COLOURS[5], yerr=errors, capsize=3, label="measured")
+    for row in minutes.to_numpy():
+        axes.plot(places - 0.2, row, color="0.25", marker="o", markersize=3, linewidth=0.5, alpha=0.6)
+    table = load_published("fig7").set_index("panel").loc[list(BARS)]
+    _overlay(axes, table, places)
+    axes.set_xticks(places, ["pre-train\n+ fine-tune", "fine-tune\nalone", "weights of\na neighbour"])
+    axes.set(title="Time of a training", ylabel=f"minutes, protocol {PROTOCOL} (measured)")
+    plain(axes)
+    own = minutes.reset_index().melt(["card_hash", "tasks"], var_name="bar", value_name="value")
+    theirs = table.reset_index().rename(
+        columns={"panel": "bar", "gpu_hours": "value", "ci_low": "low", "ci_high": "high"}
+    )
+    means = pd.DataFrame({"bar": BARS, "value": found.mean, "low": found.low, "high": found.high})
+    rows = [own.assign(series="card, minutes"), means.assign(series="mean, minutes")]
+    rows.append(theirs.assign(series=f"{PUBLISHED}, GPU-hours"))
+    columns = ["series", "bar", "card_hash", "tasks", "value", "low", "high"]
+    caption = (
+        f"Minutes of {len(minutes)} cards trained both ways under {PROTOCOL} (one seed each; pre-training and the same "
+        f"tasks; dots: cards; bars: means with 90 % intervals), origin measured ({bench.citations('flexnas-bench')}). "
+        f"Open bars, {PUBLISHED}: Figure 7 of the paper, GPU-hours on a scale of their own, whose third bar is a mean "
+        "over all cards of a search, of which some found no neighbour."
+    )
+    return Plate(figure, pd.concat(rows, ignore_index=True)[columns], caption)
+
+
+def _minutes(trainings: list[Training]) -> pd.DataFrame:
+    """A row a card, the three bars; of tasks that it has from scratch and from a donor's weights."""
+    scratch, served = (defaultdict[tuple[str, int], dict[str, Training]](dict) for _ in range(2))
+    for one in trainings:
+        (task,) = one.scores
+        (scratch if one.init == SCRATCH else served)[one.card.hash, one.replicate][task] = one
+    rows = {}
+    for key, own in served.items():
+        if tasks := sorted(own.keys() & scratch[key].keys()):
+            full = [scratch[key][task] for task in tasks]
+            tuned = _seconds(full)
+            before = full[0].pretrain_seconds or 0.0
+            rows[key[0], ", ".join(tasks)] = [before + tuned, tuned, _seconds([own[task] for task in tasks])]
+    if not rows:
+        raise NotMeasuredError(
+            f"no card was trained both ways under {PROTOCOL}; `fill` with and without --scratch would"
+        )
+    index = pd.MultiIndex.from_tuples(rows, names=["card_hash", "tasks"])
+    return pd.DataFrame(np.array(list(rows.values())) / 60, index, BARS)
+
+
+def _seconds(trainings: list[Training]) -> float:
+    return sum(one.finetune_seconds or 0.0 for one in trainings)
+
+
+def _overlay(axes: Axes, table: pd.DataFrame, places: np.ndarray) -> None:
+    other = beside(axes, "GPU-hours")
+    errors = [table["gpu_hours"] - table["ci_low"], table["ci_high"] - table["gpu_hours"]]
+    other.bar(
+        places + 0.2,
+        table["gpu_hours"],
+        0.36,
+        fc="none",
+        ec="0.4",
+        alpha=FAINT * 2,
+        yerr=errors,
+        ecolor="0.6",
+        capsize=3,
+    )
