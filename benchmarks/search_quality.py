@@ -11,15 +11,13 @@ the tables of RESULTS.md are printed.
 """
 
 import argparse
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
+from shipping import ROOT, read, run, ship
 
 from flexnas_bench import ModelCard, load_benchmark, load_space
 from flexnas_bench.distance.overlap import Donors
@@ -27,12 +25,8 @@ from flexnas_bench.figures.trajectory import draw_trajectories
 from flexnas_bench.searching.analysis import estimate, paired_difference, paired_test, ranks
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
-from flexnas_bench.searching.runs import CARDS, RUNS
-from flexnas_bench.searching.seeds import search_seeds
-from flexnas_bench.searching.settings import SETTINGS_FILE
-from flexnas_bench.storage import write_bytes, write_checksums, write_parquet
 
-ROOT = Path(__file__).parents[1]
+OUT = ROOT / "runs" / "quality"
 SEEDS, BUDGET, STEPS = 20, 100, (20, 40, 100)
 ABLATION_STEPS = (20, 40)
 THRESHOLDS = (0.8, 0.75, 0.5)
@@ -72,36 +66,6 @@ ABLATIONS: Mapping[str, dict[str, Any]] = {
     "without sigma": {"k1": 0.0},
     "with t2v-g1-d16": {"embedding": "t2v-g1-d16"},
 }
-
-
-def run(problem: str, name: str, arguments: Mapping[str, Any], budget: int, jobs: int) -> Path:
-    """Runs a method, as far as it has not been, and returns its folder."""
-    out = ROOT / "runs" / "quality" / problem / name.replace(", ", "+").replace(" ", "-")
-    search_seeds({"budget": budget, **PROBLEMS[problem], **arguments}, range(SEEDS), out, jobs=jobs)
-    print(f"{problem}: {name} is done", flush=True)
-    return out
-
-
-def read(folders: Mapping[str, Path]) -> Comparison:
-    """The runs of folders, by the names of methods."""
-    found = [Comparison.read([folder]) for folder in folders.values()]
-    frames = {name: next(iter(one.frames.values())) for name, one in zip(folders, found, strict=True)}
-    cards = pd.concat([one.cards for one in found if one.cards is not None]).drop_duplicates("card_hash")
-    return Comparison(frames, cards, found[0].problem)
-
-
-def ship(name: str, comparison: Comparison, folders: Mapping[str, Path]) -> None:
-    """Writes runs, cards and settings where they are shipped."""
-    methods = {method: json.loads((folder / SETTINGS_FILE).read_text()) for method, folder in folders.items()}
-    frame = pd.concat([frame.assign(optimizer=method) for method, frame in comparison.frames.items()])
-    frame["ask_seconds"] = frame["ask_seconds"].round(3)  # more digits of a measured time would be most of the file
-    tables = {f"runs/{name}.parquet": (frame, RUNS), f"runs/{name}_cards.parquet": (comparison.cards, CARDS)}
-    for file, (table, schema) in tables.items():
-        write_parquet(ROOT / "data" / file, pa.Table.from_pandas(table, schema, preserve_index=False))
-    settings = f"runs/{name}_{SETTINGS_FILE}"
-    facts = {**comparison.problem, "methods": methods}
-    write_bytes(ROOT / "data" / settings, (json.dumps(facts, indent=2) + "\n").encode())
-    write_checksums(ROOT / "data", [*tables, settings])
 
 
 def show(comparison: Comparison, steps: tuple[int, ...], what: str) -> None:
@@ -149,9 +113,9 @@ def show_transfers(compared: Mapping[str, Comparison]) -> None:
 def transfer_share(frame: pd.DataFrame, cards: Mapping[str, ModelCard], threshold: float) -> float:
     """The percentage of a method's evaluations that a transfer would serve, one worker, all seeds."""
     served = []
-    for _, run in frame.groupby("seed"):
+    for _, rows in frame.groupby("seed"):
         donors = Donors(threshold)
-        for digest in run["card_hash"]:
+        for digest in rows["card_hash"]:
             served.append(donors.serve(cards[digest]))
             donors.add(cards[digest])
     return 100 * float(np.mean(served))
@@ -202,7 +166,12 @@ def main() -> None:
     for problem in arguments.problems:
         methods = {**METHODS, **WITH_BEST} if problem == "pool" else METHODS
         chosen = [name for name in methods if name in arguments.methods]
-        folders = {name: run(problem, name, methods[name], BUDGET, arguments.jobs) for name in chosen}
+        folders = {
+            name: run(
+                OUT / problem, name, {"budget": BUDGET, **PROBLEMS[problem], **methods[name]}, SEEDS, arguments.jobs
+            )
+            for name in chosen
+        }
         compared[problem] = read(folders)
         if len(folders) == len(methods):
             ship(problem, compared[problem], folders)
@@ -220,8 +189,9 @@ def main() -> None:
         print(f"\nshare of evaluations that weights could be transferred for, by threshold {THRESHOLDS}")
         show_transfers(compared)
     for problem in arguments.ablations:
+        common = {"budget": ABLATION_STEPS[-1], **PROBLEMS[problem], "optimizer": "boshnas"}
         folders = {
-            name: run(problem, name, {"optimizer": "boshnas", **options}, ABLATION_STEPS[-1], arguments.jobs)
+            name: run(OUT / problem, name, {**common, **options}, SEEDS, arguments.jobs)
             for name, options in ABLATIONS.items()
         }
         comparison = read(folders)

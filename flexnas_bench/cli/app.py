@@ -14,7 +14,7 @@ from flexnas_bench.cli.checking import compact, verify
 from flexnas_bench.cli.compare import compare
 from flexnas_bench.cli.distances import embed, ged
 from flexnas_bench.cli.exporting import export
-from flexnas_bench.cli.figures import figures
+from flexnas_bench.cli.figures import figures, tables
 from flexnas_bench.cli.filling import fill
 from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.info import info
@@ -60,6 +60,7 @@ for _command, _example in (
     (info, "info flexibert-mini --graph flexibert-mini.svg"),
     (optimizers, "optimizers"),
     (figures, "figures all --out figures"),
+    (tables, "tables 3"),
     (ged, "ged --space g1"),
     (embed, "embed --space g1 --distance ged --dim 16 --figures figures"),
     (export, "export flexibert-mini --labels 2 --out flexibert-mini"),

@@ -12,31 +12,19 @@ from matplotlib.ticker import MaxNLocator
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
-from flexnas_bench.figures.saving import COLOURS, METHODS
+from flexnas_bench.figures.paper.techniques import (
+    ABLATIONS,
+    OURS,
+    TECHNIQUE_COLOURS,
+    TECHNIQUE_MARKS,
+    TECHNIQUES,
+)
 from flexnas_bench.figures.trajectory import draw_runs
 from flexnas_bench.published.figures import load_published
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import data_folder
-
-#: The paper's names of methods, and ours.
-TECHNIQUES = {
-    "RS": "random",
-    "ES": "evolution",
-    "REINFORCE": "reinforce",
-    "GP-BO": "gp-bo",
-    "BANANAS": "bananas",
-    "BOSHNAS": "boshnas",
-}
-ABLATIONS = {
-    "BOSHNAS": "boshnas",
-    "W/o 2nd-order grad": "without second order",
-    "W/o heteroscedastic": "without heteroscedasticity",
-}
-_NAMES = {**TECHNIQUES, **ABLATIONS}
-_COLOURS = {**METHODS, "without second order": COLOURS[0], "without heteroscedasticity": COLOURS[2]}
-_MARKS = dict(zip(dict.fromkeys(_NAMES.values()), "osv^DPXd", strict=True))
 
 
 @dataclass(frozen=True)
@@ -54,12 +42,14 @@ class Searches:
     labels: Mapping[str, str]
 
     def read(self) -> Comparison:
-        """The runs."""
-        return Comparison.read([data_folder() / "runs" / f"{self.name}.parquet"])
+        """The runs, and those with T2v where there are such."""
+        names = (self.name, f"{self.name}-t2v")
+        paths = [data_folder() / "runs" / f"{name}.parquet" for name in names]
+        return Comparison.read([path for path in paths if path.exists()])
 
 
 def methods_figure(bench: Benchmark, name: str, what: str) -> Plate:
-    """Figure 4(a): the paper's six methods, one-hot vectors; with vectors of distances, where there are such runs.
+    """Figure 4(a): the paper's six methods, with one-hot vectors, and those that look at vectors with T2v.
 
     Args:
         bench: whose scores these are.
@@ -67,7 +57,7 @@ def methods_figure(bench: Benchmark, name: str, what: str) -> Plate:
         what: the problem, in words.
     """
     labels = {ours: theirs for theirs, ours in TECHNIQUES.items()}
-    labels |= {f"{ours}, best": f"{labels[ours]}, T2v" for ours in labels}
+    labels |= {f"{ours}, T2v": f"{labels[ours]}, T2v" for ours in labels}
     return _curves(bench, Searches(name, what, labels), "4a")
 
 
@@ -86,7 +76,7 @@ def _curves(bench: Benchmark, searches: Searches, panel: str) -> Plate:
         if name not in comparison.judged:
             continue
         table, base, style = comparison.judged[name], name.partition(",")[0], "--" if "," in name else "-"
-        found = draw_runs(axes, table, label, _COLOURS[base], style, strength=0.3, mark=_MARKS[base])
+        found = draw_runs(axes, table, label, TECHNIQUE_COLOURS[base], style, strength=0.3, mark=TECHNIQUE_MARKS[base])
         means = pd.DataFrame({"step": table.columns, "value": found.mean, "low": found.low, "high": found.high})
         rows.append(means.assign(method=label, series="mean, 90 % interval"))
         runs = table.rename_axis("seed").reset_index().melt("seed", var_name="step", value_name="value")
@@ -123,7 +113,7 @@ def _overlay(axes: Axes, panel: str) -> pd.DataFrame:
     steps = axes.get_xlim()[1]
     for technique, curve in table.groupby("technique", sort=False):
         shown = curve[curve["models_trained"] <= steps]
-        colour = _COLOURS[_NAMES[str(technique)]]
+        colour = TECHNIQUE_COLOURS[OURS[str(technique)]]
         other.plot(shown["models_trained"], shown["best_glue"], color=colour, alpha=FAINT, lw=1, ls=":")
     found = table.rename(
         columns={

@@ -1,0 +1,85 @@
+"""The searches behind Figure 3, and those with T2v behind Figure 4(a); `search_quality.py` makes the others.
+
+    python benchmarks/experiments.py --jobs 2     # hours on two cores; what is finished is kept in runs/experiments/
+    python benchmarks/experiments.py --seeds 3 --budget 12 --out small --draft
+
+Figure 3: six methods search predicted scores with the noise of a training, in homogeneous cards and in G1. Figure 4(a):
+those that look at vectors search the trained encoders with vectors of T2v. For one seed all methods begin with the same
+ten cards of their space. Runs and their cards go to data/runs/, where `flexnas-bench figures` finds them.
+"""
+
+import argparse
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shipping import ROOT, read, run, ship
+
+from flexnas_bench.figures.paper.spaces import PANELS
+from flexnas_bench.figures.paper.techniques import TECHNIQUES
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Searches of several methods on one problem.
+
+    Attributes:
+        name: of the shipped runs.
+        settings: of all.
+        methods: names of optimizers, by what their runs are called.
+        seeds: how many.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    methods: Mapping[str, str]
+    seeds: int
+
+
+WITH_VECTORS = ("gp-bo", "bananas", "boshnas")
+EXPERIMENTS = [
+    *(
+        Experiment(
+            panel.runs, {"budget": 40, "noisy": True, **panel.search}, {name: name for name in TECHNIQUES.values()}, 50
+        )
+        for panel in PANELS
+    ),
+    Experiment(
+        "pool-t2v",
+        {"space": "pool", "budget": 100, "embedding": "t2v-g1-d16"},
+        {f"{name}, T2v": name for name in WITH_VECTORS},
+        20,
+    ),
+]
+
+
+def main() -> None:
+    """Runs, and ships."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, help="in place of 50 and 20")
+    parser.add_argument("--budget", type=int, help="in place of 40 and 100 evaluations")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "experiments")
+    parser.add_argument("--draft", action="store_true", help="ship nothing")
+    options = parser.parse_args()
+    begun, done, all_of_them = time.monotonic(), 0, sum(len(one.methods) for one in EXPERIMENTS)
+    for one in EXPERIMENTS:
+        folders = {}
+        for name, optimizer in one.methods.items():
+            settings = {**one.settings, "optimizer": optimizer}
+            settings |= {"budget": options.budget} if options.budget else {}
+            folders[name] = run(options.out / one.name, name, settings, options.seeds or one.seeds, options.jobs)
+            done += 1
+            left = (time.monotonic() - begun) / done * (all_of_them - done)
+            print(f"{done} of {all_of_them} done, about {left / 60:.0f} min left", flush=True)
+        comparison = read(folders)
+        if not options.draft:
+            ship(one.name, comparison, folders)
+        for name, table in comparison.judged.items():
+            print(f"{one.name}, {name}: {table.iloc[:, -1].mean():.3f} at the end")
+
+
+if __name__ == "__main__":  # processes of search_seeds import this file again
+    main()
