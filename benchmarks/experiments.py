@@ -62,10 +62,12 @@ def main() -> None:
     parser.add_argument("--budget", type=int, help="in place of 40 and 100 evaluations")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "experiments")
+    parser.add_argument("--only", nargs="+", choices=[one.name for one in EXPERIMENTS], help="some of them")
     parser.add_argument("--draft", action="store_true", help="ship nothing")
     options = parser.parse_args()
-    begun, done, all_of_them = time.monotonic(), 0, sum(len(one.methods) for one in EXPERIMENTS)
-    for one in EXPERIMENTS:
+    chosen = [one for one in EXPERIMENTS if options.only is None or one.name in options.only]
+    begun, done, all_of_them = time.monotonic(), 0, sum(len(one.methods) for one in chosen)
+    for one in chosen:
         folders = {}
         for name, optimizer in one.methods.items():
             settings = {**one.settings, "optimizer": optimizer}
@@ -75,7 +77,7 @@ def main() -> None:
             left = (time.monotonic() - begun) / done * (all_of_them - done)
             print(f"{done} of {all_of_them} done, about {left / 60:.0f} min left", flush=True)
         comparison = read(folders)
-        if not options.draft:
+        if not (options.draft or options.seeds or options.budget):
             ship(one.name, comparison, folders)
         for name, table in comparison.judged.items():
             print(f"{one.name}, {name}: {table.iloc[:, -1].mean():.3f} at the end")

@@ -129,10 +129,10 @@ def _noise(frame: pd.DataFrame, names: Mapping[str, str], tasks: Sequence[str]) 
         return
     cards = sorted(names.get(digest, digest[:12]) for digest in repeats["card_hash"].unique())
     print(f"\nStandard deviation of a repeat, of {len(cards)} cards trained more than once ({', '.join(cards)}),")
-    print("and of the first trainings of all cards:\n\n| task | repeat | cards |\n|---|---:|---:|")
+    print("and of the first trainings of all cards that have all tasks:\n\n| task | repeat | cards |\n|---|---:|---:|")
     for task in tasks:
         own = repeats[repeats["task"] == task]["std"]
-        if len(own):
+        if len(own) and task in _first(frame):
             print(f"| {task} | {np.sqrt(fmean(own**2)):.2f} | {_first(frame)[task].std():.2f} |")
 
 

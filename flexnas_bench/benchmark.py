@@ -77,7 +77,7 @@ class Benchmark:
     ) -> Result:
         """The score of a card: the mean over its replicates, or one replicate.
 
-        Trainings of different origins are never averaged: measured ones, which are the user's own, come before
+        Trainings of different origins are never averaged: measured ones, the user's own or the project's, come before
         published ones.
 
         Args:
@@ -366,7 +366,7 @@ class Benchmark:
         return self._means[key]
 
     def _check_names(self, task: str, protocol: str) -> None:
-        if task not in self.tasks:
+        if task not in self.tasks and task not in METRICS:
             raise OptionError(f"unknown task {shown(task)}; there are {', '.join(self.tasks)}")
         if protocol not in self.protocols:
             raise OptionError(f"unknown protocol {shown(protocol)}; there is {', '.join(self._protocol_names())}")

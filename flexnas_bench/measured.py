@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from flexnas_bench.errors import OptionError, ResultConflictError
 from flexnas_bench.protocols import PROTOCOLS, READERS
@@ -27,7 +29,7 @@ def import_measured(store: Store, protocol: str, out: Path) -> int:
         out: folder of shipped data.
 
     Returns:
-        Number of scores that are new.
+        Number of trainings that are new; fine-tuning on each task is one.
 
     Raises:
         OptionError: the store has none, or the folder does not describe the protocol.
@@ -43,7 +45,10 @@ def import_measured(store: Store, protocol: str, out: Path) -> int:
     there = read_trainings(out)
     known = {_key(one): one for one in there}
     fresh = {}
-    for one in (replace(training_of(row), source=SOURCE) for row in rows):
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        runs[row["run_id"]].append(row)
+    for one in (replace(training_of(scores[0], scores), source=SOURCE) for scores in runs.values()):
         if repr(known.get(_key(one), one)) != repr(one):  # as text, so that NaN equals NaN
             raise ResultConflictError(f"{out} has another training of card {one.card.hash[:12]}..., {list(one.scores)}")
         if _key(one) not in known:

@@ -7,10 +7,11 @@ from flexnas_bench.measured import import_measured
 from flexnas_bench.records import tables_of
 from flexnas_bench.results import RESULTS, RUNS_TRAINED
 from flexnas_bench.shipped import read_trainings, training_tables
+from flexnas_bench.training.protocol import load_protocol
 from flexnas_bench.verification import verify_tables
 
 DEEP = ModelCard.from_dict({"l": 1, "o": ["LT"], "h": [64], "n": [4], "f": [[96]], "p": ["DFT"]})
-ROW = {"protocol": "cpu-lite", "protocol_hash": "ab" * 32, "hardware": "1 core", "replicate": 7}
+ROW = {"protocol": "cpu-lite", "protocol_hash": load_protocol("cpu-lite").hash, "hardware": "1 core", "replicate": 7}
 
 
 def training(task="rte", value=55.5, card=DEEP, **facts):
@@ -71,3 +72,13 @@ def test_tables_of_trainings_have_their_cards_and_all_of_g1():
     cards = training_tables([training()])["architectures.parquet"].to_pylist()
     assert sum(row["g1_index"] is not None for row in cards) == len(cards) - 1
     assert cards[-1]["hash"] == DEEP.hash
+
+
+def test_a_training_with_several_tasks_stays_one(folder, tmp_path):
+    store = Store(tmp_path / "several")
+    store.append([Training(card=DEEP, scores={"rte": 51.0, "cola": 2.0}, **ROW)])
+    assert import_measured(store, "cpu-lite", folder) == 1
+    assert import_measured(store, "cpu-lite", folder) == 0
+    (new,) = [one for one in read_trainings(folder) if one.replicate == 7]
+    assert new.scores == {"rte": 51.0, "cola": 2.0}
+    assert all(not check.problems for check in verify_tables(folder))

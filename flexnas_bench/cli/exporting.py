@@ -46,13 +46,11 @@ def export(
 ) -> None:
     """Write a card as the folder of a Hugging Face model, for `AutoModel` after `import flexnas_bench.modeling`."""
     import torch
-    from transformers.utils import logging
 
     from flexnas_bench.modeling import load_model, transfer_weights
-    from flexnas_bench.modeling.folder import check_new, write_model
+    from flexnas_bench.modeling.folder import check_new, quiet_libraries, write_model
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet_libraries()
     check_new(out)
     found = load_benchmark(store=store).card(card)
     donor = None if weights is None else load_model(weights)

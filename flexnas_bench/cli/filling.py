@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from flexnas_bench.card import ModelCard
 from flexnas_bench.cli.lookup import OverlapOption
 from flexnas_bench.cli.output import Json, print_json, say, say_error
 from flexnas_bench.cli.training import DataOption, DeviceOption, ProtocolOption, read_tasks
@@ -24,12 +26,12 @@ from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import OptionError
 from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.loading import load_benchmark
+from flexnas_bench.named import NAMED_CARDS
 from flexnas_bench.optimizers.registry import make_optimizer
 from flexnas_bench.results import METRICS, SCRATCH
 from flexnas_bench.space import load_space
 
 if TYPE_CHECKING:
-    from flexnas_bench.card import ModelCard
     from flexnas_bench.filling.engine import Engine
     from flexnas_bench.filling.fill import Filler
     from flexnas_bench.filling.known import Known
@@ -54,7 +56,7 @@ def fill(
     space: Annotated[str, typer.Option(help="Design space of the optimizer.")] = "g1",
     embedding: Annotated[str, typer.Option(help="Vectors that the optimizer sees.")] = OneHot.name,
     budget: Annotated[
-        str | None, typer.Option(help="Number of cards, or a time such as 25m after which all is interrupted.")
+        str | None, typer.Option(help="Number of trainings, or a time such as 25m after which all is interrupted.")
     ] = None,
     protocol: ProtocolOption = "cpu-lite",
     tasks: Annotated[str, typer.Option(help="Tasks of GLUE, such as rte,mrpc; or glue8, glue9.")] = "glue8",
@@ -103,6 +105,7 @@ def fill(
     with _engine(engine, work, workers, device, address, cpus, gpus) as where:
         work.prepare(names)
         planner = Planner(names, known, work.folders, None if scratch else overlap)
+        there = sum(planner.complete(card, seed) is not None for card in known.cards(seed))
         with begin(planner, known, work) as source, _live(where, work) as tell:
             filler = Filler(source, where, work.folder, attempts, limit.seconds, tell)
             try:
@@ -115,6 +118,9 @@ def fill(
         print_json({"store": str(work.store), "left": left, "trainings": [_facts(one) for one in outcomes]})
     else:
         _show(outcomes, left, names, work)
+        say(f"{there} cards of seed {seed} had all scores before; `query --store` and `Store.rows` have them")
+        if left:
+            say("time is up: the same command goes on from there")
     if not all(map(_finished, outcomes)):
         raise typer.Exit(1)
 
@@ -168,13 +174,27 @@ def _engine(name: str, work: Work, workers: int, device: str, address: str, cpus
 
 @contextmanager
 def _live(engine: Engine, work: Work) -> Iterator[Callable[[Filler], None] | None]:
-    """A table on the terminal that is drawn anew every second, nothing where there is none."""
+    """A table on the terminal that is drawn anew every second; elsewhere a line whenever a training ends."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield None
+        yield _ends()
         return
     with Live(console=console, auto_refresh=False) as live:
         yield lambda filler: live.update(_picture(filler, engine, work), refresh=True)
+
+
+def _ends() -> Callable[[Filler], None]:
+    told = 0
+
+    def tell(filler: Filler) -> None:
+        nonlocal told
+        for one in filler.outcomes[told:]:
+            scores = ", ".join(f"{task} {_cell(value)}" for task, value in one.scores.items())
+            what = scores if _finished(one) else f"{one.ending}: {one.why}"
+            say_error(f"{_name(one.job.card)}, seed {one.job.replicate}: {what} ({one.seconds:,.0f} s)")
+        told = len(filler.outcomes)
+
+    return tell
 
 
 def _picture(filler: Filler, engine: Engine, work: Work) -> Group:
@@ -208,7 +228,17 @@ def _giver(job: Job) -> str:
 
 
 def _card_cells(job: Job, init: str) -> tuple[str, str, str, str]:
-    return job.card.hash[:12], f"{job.card.parameters:,}", str(job.replicate), init[:12]
+    return _name(job.card), f"{job.card.parameters:,}", str(job.replicate), init[:12]
+
+
+def _name(card: ModelCard) -> str:
+    """As the literature calls it, or the beginning of its hash."""
+    return _literature().get(card.hash, card.hash[:12])
+
+
+@cache
+def _literature() -> dict[str, str]:
+    return {ModelCard.named(name).hash: name for name in NAMED_CARDS}
 
 
 def _show(outcomes: Sequence[Outcome], left: int, tasks: Sequence[str], work: Work) -> None:

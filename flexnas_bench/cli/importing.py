@@ -41,7 +41,7 @@ def measured(
 ) -> None:
     """Add scores that were measured here to the shipped tables."""
     fresh = import_measured(Store(store), protocol, out)
-    say(f"{store}: {fresh:,} scores of protocol {protocol} that {out} did not have")
+    say(f"{store}: {fresh:,} trainings of protocol {protocol} that {out} did not have")
 
 
 @import_app.command(epilog="Example: flexnas-bench import table scores.csv --space space.toml --out my-results")

@@ -46,7 +46,10 @@ def run(
     ] = "auto",
     noisy: Annotated[bool, typer.Option("--noisy", help="Draw predictions as a training would.")] = False,
     budget: Annotated[
-        str, typer.Option(help="Evaluations a seed, or a simulated time of training such as 90m, 12h or 2d.")
+        str,
+        typer.Option(
+            help="Evaluations a seed, or a time of training such as 90m, 12h or 2d; simulated, but for --live."
+        ),
     ] = "60",
     seeds: Annotated[int, typer.Option(help="Number of seeds, 0 up.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 1,
@@ -72,7 +75,8 @@ def run(
     data: DataOption = None,
     device: DeviceOption = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the runs; an interrupted search goes on where it stopped.")
+        Path | None,
+        typer.Option(help="Folder of the runs, needed by --live; an interrupted search goes on where it stopped."),
     ] = None,
     store: StoreOption = None,
     as_json: Json = False,
@@ -148,8 +152,10 @@ def _live(
     """How a search trains: in its own folder, so that it can go on there."""
     from flexnas_bench.searching.live import LiveTraining  # torch, which other searches do without
 
-    if out is None or jobs != 1:
-        raise OptionError("--live needs --out, a folder for its trainings, and trains one at a time, without --jobs")
+    if out is None:
+        raise OptionError("--live needs --out, a folder for its trainings")
+    if jobs != 1:
+        raise OptionError("--live trains one card at a time, without --jobs; `fill --optimizer` trains several")
     return LiveTraining(protocol, out / "trained", store or out / "store", data, device, transfer, overlap, progress)
 
 

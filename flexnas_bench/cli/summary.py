@@ -133,8 +133,8 @@ def show(summary: dict[str, Any]) -> None:
     if not math.isnan(summary["simulated_hours_mean"]):
         transfers = f", {summary['transfers_mean']:.1f} transfers of weights a seed" if settings["overlap"] else ""
         workers = "worker" if settings["workers"] == 1 else "workers"
-        hours = f"{summary['simulated_hours_mean']:.1f} hours on {settings['workers']} simulated {workers}"
-        say(f"{hours}{transfers}")
+        where = "of training" if settings["kind"] == "live" else f"on {settings['workers']} simulated {workers}"
+        say(f"{summary['simulated_hours_mean']:.1f} hours {where}{transfers}")
     for note in summary["notes"]:
         say(f"note: {note}")
     say(f"runs in {summary['runs']}, picture {summary['picture']}; {summary['ask_seconds_mean']:.2f} s a proposal")

@@ -55,17 +55,15 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Pre-train a card, fine-tune it on tasks of GLUE, and write its scores down as rows of a table."""
-    from transformers.utils import logging
-
     from flexnas_bench.figures.training import draw_training
+    from flexnas_bench.modeling.folder import quiet_libraries
     from flexnas_bench.store import Store
     from flexnas_bench.training.backend import Backend
     from flexnas_bench.training.protocol import load_protocol
     from flexnas_bench.training.provenance import pick_device
     from flexnas_bench.training.workplace import read_curves
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet_libraries()
     if donors is not None and not donors.is_dir():
         raise OptionError(f"--donors: {donors}: no such folder")
     into = Store(store or out / "store")

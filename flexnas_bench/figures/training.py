@@ -28,7 +28,7 @@ def draw_training(curves: Curves, path: Path, title: str) -> None:
     names = [task for task in METRICS if task in curves.tasks]
     for axes, ylabel in ((middle, "training loss, share of the first epoch's"), (right, "development score, points")):
         axes.set(xlabel="epoch", ylabel=ylabel)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     middle.set(title="fine-tuning")
     right.set(title="fine-tuning, development sets")
     for name, colour in zip(names, cycle(COLOURS)):

@@ -38,7 +38,7 @@ class RayEngine(Engine):
         try:
             import ray
         except ImportError:
-            raise OptionError("--engine ray needs Ray: pip install 'flexnas-bench[ray]'") from None
+            raise OptionError("--engine ray needs Ray, which the extra ray of flexnas-bench brings along") from None
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # whatever their start raises

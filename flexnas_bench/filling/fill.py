@@ -52,6 +52,7 @@ class Filler:
         self._source, self._engine, self._folder = source, engine, folder
         self._attempts, self._tell = attempts, tell
         self._again: list[tuple[float, Job]] = []  # not before that moment
+        self._busy: list[tuple[float, Job]] = []  # likewise, and when the source has none
         self._alone: list[Job] = []  # with nothing else at work
         self._lonely = False  # whether one of these is at work
         self._crowded: set[str] = set()  # which had others beside them
@@ -64,18 +65,20 @@ class Filler:
             if self._engine.running:
                 for outcome in self._engine.wait(_POLL_SECONDS):
                     self._end(outcome)
-            elif self.waiting:  # others are at it, or no machine is there, which may change
-                time.sleep(_POLL_SECONDS)
+            elif self.waiting or (self._source.more and not self._engine.free):
+                time.sleep(_POLL_SECONDS)  # others are at it, or no machine is there, which may change
             else:
                 break
             if self._tell is not None:
                 self._tell(self)
+        if self._tell is not None:
+            self._tell(self)
         return self.outcomes
 
     @property
     def waiting(self) -> Sequence[Job]:
         """Jobs known to be left, without those at work."""
-        return [*self._source.left, *(job for _, job in self._again), *self._alone]
+        return [*self._source.left, *(job for _, job in (*self._again, *self._busy)), *self._alone]
 
     @property
     def left(self) -> int:
@@ -101,15 +104,16 @@ class Filler:
             self._crowded |= self.started.keys()
 
     def _next(self) -> Job | None:
-        """What is to be tried again and due, else the source's next, else one that wants to be alone."""
-        due = next((one for one in self._again if one[0] <= time.monotonic()), None)
-        if due is not None:
-            self._again.remove(due)
-            return due[1]
-        job = self._source.next()
-        if job is None and self._alone and not self._engine.running and not self._again:
-            return self._alone.pop(0)
-        return job
+        """What is to be tried again, else the source's next, else what another process was at.
+
+        One that wants to be alone gets its turn when the source knows of no job that is left; an optimizer is then not
+        asked until it has ended.
+        """
+        if job := _due(self._again):
+            return job
+        if self._alone and not self._source.left:
+            return None if self._engine.running else self._alone.pop(0)
+        return self._source.next() or _due(self._busy)
 
     def _end(self, outcome: Outcome) -> None:
         """Notes an end, and whether that was all."""
@@ -121,13 +125,25 @@ class Filler:
         if outcome.ending == Ending.FINISHED:
             self._close(outcome)
             return
-        if outcome.ending != Ending.BUSY:
-            add_failure(self._folder(name), outcome, alone)
-            if attempts_of(failures_of(self._folder(name))) >= self._attempts:
-                self._close(outcome)
-                return
-        self._again.append((time.monotonic() + AGAIN_SECONDS, outcome.job))
+        again = (time.monotonic() + AGAIN_SECONDS, outcome.job)
+        if outcome.ending == Ending.BUSY:
+            self._busy.append(again)
+            return
+        add_failure(self._folder(name), outcome, alone)
+        if attempts_of(failures_of(self._folder(name))) >= self._attempts:
+            self._close(outcome)
+        else:
+            self._again.append(again)
 
     def _close(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         self._source.ended(outcome)
+
+
+def _due(waiting: list[tuple[float, Job]]) -> Job | None:
+    """Takes the first whose moment has come."""
+    found = next((one for one in waiting if one[0] <= time.monotonic()), None)
+    if found is None:
+        return None
+    waiting.remove(found)
+    return found[1]

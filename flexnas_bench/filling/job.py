@@ -42,7 +42,7 @@ class Ending(StrEnum):
 
     FINISHED = "finished"
     BUSY = "busy"  # another process is at it
-    MEMORY = "out of memory"  # or killed as the system does for want of it
+    MEMORY = "out of memory"  # or, on this machine, killed as the system does for want of it
     FAILED = "failed"
     DIED = "killed"  # its process, or the machine that it was on
 

@@ -11,13 +11,14 @@ from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import InvalidCardError, OptionError
 from flexnas_bench.filling.job import folder_name
-from flexnas_bench.results import MEANS
+from flexnas_bench.measured import SOURCE as SHIPPED
+from flexnas_bench.results import MEANS, SCRATCH
 from flexnas_bench.training.donors import find_donors
 from flexnas_bench.training.workplace import SETTINGS
 
 
 class Known:
-    """Scores of one protocol, shipped or in a store.
+    """Scores of one protocol, shipped or in a store; those of a shipped training and of one's own are never mixed.
 
     Args:
         bench: that has them.
@@ -26,21 +27,34 @@ class Known:
 
     def __init__(self, bench: Benchmark, protocol: str) -> None:
         self._bench = bench
-        self._scores: dict[tuple[str, int], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+        self._own, self._shipped = _scores(), _scores()
         if protocol in bench.protocols:
             frame = bench.to_frame(protocol=protocol)
-            columns = zip(*(frame[name] for name in ("card_hash", "replicate", "init", "task", "value")), strict=True)
-            for card, replicate, init, task, value in columns:
+            names = ("card_hash", "replicate", "init", "task", "value", "source")
+            for card, replicate, init, task, value, source in zip(*(frame[name] for name in names), strict=True):
                 if task not in MEANS:
-                    self._scores[card, replicate][init][task] = value
+                    of = self._shipped if source == SHIPPED else self._own
+                    of[card, replicate][init][task] = value
 
     def scores(self, card: ModelCard, replicate: int) -> Mapping[str, Mapping[str, float]]:
-        """Scores of trainings of a card: of each init, by task."""
-        return self._scores.get((card.hash, replicate), {})
+        """Scores by task of one's own trainings of a card, of each init: those that can go on."""
+        return self._own.get((card.hash, replicate), {})
+
+    def trainings(self, card: ModelCard, replicate: int) -> list[tuple[str, Mapping[str, float]]]:
+        """Init and scores by task of all trainings of a card, one's own first, from scratch before others."""
+        key = (card.hash, replicate)
+        of = [(init, scores) for table in (self._own, self._shipped) for init, scores in table.get(key, {}).items()]
+        return sorted(of, key=lambda one: one[0] != SCRATCH)
 
     def cards(self, replicate: int) -> list[ModelCard]:
         """Cards with a score."""
-        return [self._bench.card(card) for card, number in self._scores if number == replicate]
+        keys = dict.fromkeys([*self._own, *self._shipped])
+        return [self._bench.card(card) for card, number in keys if number == replicate]
+
+
+def _scores() -> dict[tuple[str, int], dict[str, dict[str, float]]]:
+    """By card and replicate, init, and task."""
+    return defaultdict(lambda: defaultdict(dict))
 
 
 class Trainings:
@@ -57,6 +71,10 @@ class Trainings:
     def donors(self, replicate: int) -> list[ModelCard]:
         """Cards that were pre-trained from scratch and have weights to give."""
         return [one.card for one in find_donors(self._folder.glob(f"*-{replicate}"), self._recipe)]
+
+    def has_weights(self, card: ModelCard, replicate: int) -> bool:
+        """Whether a card is such a donor."""
+        return bool(find_donors([self._folder / folder_name(card, replicate)], self._recipe))
 
     def begun(self, replicate: int) -> dict[ModelCard, ModelCard]:
         """Cards whose training from a donor's weights was begun, and the donor, which still has them."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
 from flexnas_bench.card import ModelCard
-from flexnas_bench.distance.overlap import THRESHOLD
+from flexnas_bench.distance.overlap import THRESHOLD, overlap_fraction
 from flexnas_bench.filling.job import Job
 from flexnas_bench.filling.known import Known, Trainings
 from flexnas_bench.layer import EncoderLayer
@@ -52,18 +53,28 @@ class Planner:
 
     def complete(self, card: ModelCard, replicate: int) -> Mapping[str, float] | None:
         """Scores of a training that has all tasks, from scratch if there is one; None if none has."""
-        of = self._known.scores(card, replicate)
-        inits = [SCRATCH] if self._overlap is None else sorted(of, key=lambda init: (init != SCRATCH, init))
-        return next((of[init] for init in inits if of.get(init, {}).keys() >= set(self.tasks)), None)
+        of = self._known.trainings(card, replicate)
+        usable = [scores for init, scores in of if init == SCRATCH or self._overlap is not None]
+        return next((scores for scores in usable if scores.keys() >= set(self.tasks)), None)
 
     def has_weights(self, card: ModelCard, replicate: int) -> bool:
         """Whether a card can be a donor now."""
-        return card in self._trainings.donors(replicate)
+        return self._trainings.has_weights(card, replicate)
+
+    def as_begun(self, job: Job) -> Job:
+        """A training from a donor's weights as another command may have begun it meanwhile, from another donor."""
+        donor = None if job.donor is None else self._begun(job.replicate).get(job.card)
+        return job if donor is None else replace(job, donor=donor)
+
+    def _begun(self, replicate: int) -> dict[ModelCard, ModelCard]:
+        """Cards that go on with a donor; none whose donor would not do now."""
+        begun, enough = self._trainings.begun(replicate), self._overlap or 1.0
+        return {card: donor for card, donor in begun.items() if overlap_fraction(card, donor) >= enough - 1e-9}
 
     def _donors(self, cards: Sequence[ModelCard], replicate: int) -> dict[ModelCard, ModelCard | None]:
         if self._overlap is None:
             return dict.fromkeys(cards)
-        begun = self._trainings.begun(replicate)
+        begun = self._begun(replicate)
         going_on: dict[ModelCard, ModelCard | None] = {card: begun[card] for card in cards if card in begun}
         others = [card for card in cards if card not in begun]
         return going_on | choose_donors(others, self._overlap, self._trainings.donors(replicate))

@@ -37,7 +37,7 @@ class Planned(Source):
         while job := next((job for job in self._left if (job.donor, job.replicate) not in self._open), None):
             if job.donor is None or self._planner.has_weights(job.donor, job.replicate):
                 self._left.remove(job)
-                return job
+                return self._planner.as_begun(job)
             self._plan_again(job.donor, job.replicate)
         return None
 
@@ -51,6 +51,11 @@ class Planned(Source):
         """Lets those go ahead that waited for it."""
         if outcome.job.donor is None:
             self._open.discard((outcome.job.card, outcome.job.replicate))
+
+    @property
+    def more(self) -> bool:
+        """Whether any is left."""
+        return bool(self._left)
 
     @property
     def left(self) -> Sequence[Job]:

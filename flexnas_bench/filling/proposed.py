@@ -74,8 +74,7 @@ class Proposed(Source):
         """What was left unfinished, then what the optimizer asks for."""
         if self._unfinished:
             return self._unfinished.pop(0)
-        space = self._optimizer.space
-        if len(self._proposals.records) >= self._limit or len(self._optimizer.seen) >= space.size:
+        if not self.more:
             return None
         (card,) = self._optimizer.ask()
         self._proposals.append({"card": card.to_dict()})
@@ -90,6 +89,12 @@ class Proposed(Source):
 
     def _tell(self, card: ModelCard, scores: Mapping[str, float]) -> None:
         self._optimizer.tell([card], [fmean(scores.get(task, math.nan) for task in self._planner.tasks)])
+
+    @property
+    def more(self) -> bool:
+        """Whether the limit and the space leave anything to ask for."""
+        unseen = len(self._optimizer.seen) < self._optimizer.space.size
+        return bool(self._unfinished) or (unseen and len(self._proposals.records) < self._limit)
 
     @property
     def left(self) -> Sequence[Job]:

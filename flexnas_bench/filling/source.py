@@ -21,5 +21,10 @@ class Source(ABC):
 
     @property
     @abstractmethod
+    def more(self) -> bool:
+        """Whether there may be jobs that were not handed out, also such as are not known yet."""
+
+    @property
+    @abstractmethod
     def left(self) -> Sequence[Job]:
         """Jobs that are known to be left, without those handed out."""

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from transformers.utils import logging
-
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.errors import BusyError, DataError, FlexnasError, OptionError, first_line
 from flexnas_bench.filling.job import Ending, Job, Outcome, folder_name
 from flexnas_bench.filling.known import Trainings
+from flexnas_bench.modeling.folder import quiet_libraries
 from flexnas_bench.store import Store
 from flexnas_bench.training.backend import Backend
 from flexnas_bench.training.materials import Materials
@@ -69,8 +68,7 @@ class Work:
     @cached_property
     def backend(self) -> Backend:
         """Who trains; keeps the data that it has read."""
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        quiet_libraries()
         return Backend(self.recipe, self.data, Store(self.store), pick_device(self.device), self.overlap)
 
     def prepare(self, tasks: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
+from transformers.utils import logging
 
 from flexnas_bench.errors import DataError, InvalidCardError, OptionError, WeightsError, first_line, shown
 from flexnas_bench.modeling.config import FlexiBertConfig
@@ -30,6 +32,12 @@ README = """A model of flexnas-bench: {kind} of {parameters:,} parameters; {prov
 
 `card.json` is its model card, hash {hash}.
 """
+
+
+def quiet_libraries() -> None:
+    """Keeps warnings and progress bars of transformers away, for programs that have bars of their own."""
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def read_config(folder: Path) -> FlexiBertConfig:
@@ -119,6 +127,8 @@ def write_model(model: PreTrainedModel, folder: Path, provenance: str, *others: 
                 os.fsync(file.fileno())
         temporary.replace(folder)
     except SafetensorError as error:
+        if os.strerror(errno.ENOSPC) in str(error):  # which is nobody's mistake, and says so in words alone
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from None
         raise WeightsError(f"{folder}: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

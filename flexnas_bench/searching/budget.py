@@ -38,7 +38,7 @@ class Budget:
         count = int(stripped) if stripped.isdecimal() and len(stripped) < 16 else 0
         if isinstance(text, bool) or not (count or (time and float(time[1]) > 0)):
             raise OptionError(
-                f"budget: {shown(text)} is neither a number of evaluations, 1 or more, nor a simulated time such as 12h"
+                f"budget: {shown(text)} is neither a number of evaluations, 1 or more, nor a time such as 12h"
             )
         return cls(seconds=float(time[1]) * _UNITS[time[2]]) if time else cls(evaluations=count)
 

@@ -14,6 +14,7 @@ from flexnas_bench.card import ModelCard
 from flexnas_bench.distance.overlap import THRESHOLD
 from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.loading import load_benchmark
+from flexnas_bench.modeling.folder import quiet_libraries
 from flexnas_bench.records import Training
 from flexnas_bench.results import METRICS, ORIGINS, SCRATCH, tasks_of, training_cost_seconds
 from flexnas_bench.searching.objective import Objective
@@ -55,6 +56,7 @@ class LiveTraining:
     @cached_property
     def backend(self) -> Backend:
         """Who trains."""
+        quiet_libraries()
         protocol = load_protocol(self.protocol)
         return Backend(protocol, self.data, Store(self.store), pick_device(self.device), self.overlap)
 

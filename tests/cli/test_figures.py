@@ -13,6 +13,8 @@ def test_the_command_writes_what_it_names(flexnas, tmp_path):
     code, out, _ = flexnas("figures", "2", "8", "--out", tmp_path / "out")
     assert code == 0
     assert len(out.split()) == 8
-    assert "Command: flexnas-bench figures 8 --out out." in (tmp_path / "out" / "figure-8.md").read_text()
+    assert (
+        f"Command: flexnas-bench figures 8 --out {tmp_path / 'out'}." in (tmp_path / "out" / "figure-8.md").read_text()
+    )
     (tmp_path / "file").write_text("")
     assert flexnas("figures", "2", "--out", tmp_path / "file")[0] == 2

@@ -47,8 +47,14 @@ class Table:
     def scores(self, card, replicate):
         return self._scores.get((card, replicate), {})
 
+    def trainings(self, card, replicate):
+        return sorted(self.scores(card, replicate).items(), key=lambda one: one[0] != SCRATCH)
+
     def cards(self, replicate):
         return [card for card, number in self._scores if number == replicate]
+
+    def has_weights(self, card, replicate):
+        return card in self.trained
 
     def donors(self, replicate):
         return self.trained

@@ -164,3 +164,14 @@ def test_it_says_what_is_left(run):
     assert told[:2] == [(1, 3), (1, 3)], "one that is to be tried again is left"
     assert all(done + left == 4 for done, left in told)
     assert told[-1] == (4, 0)
+
+
+def test_trainings_of_another_process_keep_nobody_from_the_rest(run):
+    engine = Scripted({card: [BUSY] * 400 for card in (TINY, FNET, CONVBERT)})
+
+    def enough(filler):
+        if DEEP in engine.starts:
+            filler.seconds = 0
+
+    run(engine, tell=enough)
+    assert engine.starts.index(DEEP) == 3, "before any of the others is asked for again"

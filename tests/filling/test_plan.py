@@ -1,12 +1,14 @@
 import math
 from itertools import combinations
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flexnas_bench import ModelCard, load_space
 from flexnas_bench.distance.overlap import overlap_fraction
+from flexnas_bench.filling.known import Known
 from flexnas_bench.filling.plan import Planner, choose_donors
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.results import SCRATCH
@@ -102,3 +104,46 @@ def test_folders_tell_trainings_apart():
     jobs = [job for planner in planners for replicate in (0, 1) for job in planner.jobs([shallow, deep], replicate)]
     assert len({job.name for job in jobs}) == 6, "deep from scratch is the same training in both"
     assert {job.donor for job in jobs if job.card == shallow} == {deep, None}
+
+
+def test_a_donor_that_shares_too_little_now_is_not_gone_on_with():
+    shallow, deep = (ModelCard(tuple(KINDS[:n])) for n in (2, 1))
+    table = Table(trained=[deep], begun={shallow: deep})
+    (job,) = Planner(["rte"], table, table, 0.5).jobs([shallow], 0)
+    assert job.donor == deep
+    (job,) = Planner(["rte"], table, table, 0.8).jobs([shallow], 0)
+    assert job.donor is None
+
+
+def test_what_another_command_has_begun_meanwhile_goes_on_with_its_donor():
+    shallow, deep, deeper = (ModelCard(tuple(KINDS[:n])) for n in (1, 2, 3))
+    table = Table(trained=[deep, deeper])
+    planner = Planner(["rte"], table, table, 0.5)
+    (job,) = planner.jobs([shallow], 0)
+    assert planner.as_begun(job) == job
+    other = next(card for card in (deep, deeper) if card != job.donor)
+    table._begun[shallow] = other
+    assert planner.as_begun(job).donor == other
+
+
+class Frame(Table):
+    """A table of shipped and own scores, as a benchmark has them."""
+
+    def __init__(self, rows):
+        self.rows, self.protocols = rows, {"p"}
+
+    def to_frame(self, protocol):
+        return pd.DataFrame(self.rows, columns=["card_hash", "replicate", "init", "task", "value", "source"])
+
+
+def test_half_a_shipped_training_and_half_ones_own_are_none():
+    card = ModelCard((KINDS[0],))
+
+    def planned(*rows):
+        known = Known(Frame([(card.hash, 0, SCRATCH, *row) for row in rows]), "p")
+        return [job.tasks for job in Planner(["rte", "wnli"], known, Table(), None).jobs([card], 0)]
+
+    shipped, own = ("rte", 1.0, "flexnas-bench"), ("wnli", 2.0, "own")
+    assert planned(shipped) == [("rte", "wnli")], "a shipped training cannot go on"
+    assert planned(own) == planned(shipped, own) == [("rte",)]
+    assert planned(shipped, ("wnli", 1.0, "flexnas-bench")) == planned(own, ("rte", 3.0, "own")) == []

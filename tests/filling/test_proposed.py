@@ -123,3 +123,26 @@ def test_a_journal_of_proposals_is_one_searchs_and_read_with_care(tmp_path, jour
     (tmp_path / "other.jsonl").write_text('{"card": 3}\n')
     with pytest.raises(TableCorruptError, match="line 1"), Proposals(tmp_path / "other.jsonl"):
         pass
+
+
+def test_it_waits_for_machines_that_come_later(pool, journal, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.01)
+    engine = Scripted(room=0)
+
+    def come(_):
+        engine.room = 1
+
+    source, _ = propose(pool, journal, 3)
+    assert len(Filler(source, engine, lambda name: tmp_path / name, tell=come).run()) == 3
+
+
+def test_one_that_ran_out_of_memory_gets_its_turn_alone_though_the_optimizer_could_go_on(pool, journal, tmp_path):
+    first = make_optimizer("random", space=pool, seed=0).ask()[0]
+    engine = Scripted({first: [Ending.MEMORY]}, room=2)
+    source, optimizer = propose(pool, journal, 9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "AGAIN_SECONDS", 0.0)
+        outcomes = Filler(source, engine, lambda name: tmp_path / name).run()
+    assert len(outcomes) == len(optimizer.values) == 9
+    assert [first] in engine.at_once[1:]
+    assert engine.starts.index(first, 1) < 5, "long before the last"

@@ -83,10 +83,15 @@ def test_weights_are_transferred(search, tmp_path):
     assert any(row["init"] != "scratch" for row in others)
 
 
+def test_tasks_that_nobody_published_are_trained_too(search, tmp_path):
+    assert run_app(search("--task", "wnli", budget="1")) == 0
+    assert [row["task"] for row in Store(tmp_path / "out" / "store").rows()] == ["wnli"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--jobs", "2"], "--live needs --out"),
+        (["--jobs", "2"], "trains one card at a time"),
         (["--workers", "2"], "trains one card at a time"),
         (["--noisy"], "is noisy by itself"),
         (["--kind", "surrogate"], "and measured"),

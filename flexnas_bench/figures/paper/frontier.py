@@ -61,8 +61,8 @@ def frontier_figure(bench: Benchmark) -> Plate:
     caption = (
         f"{GLUE8} under protocol {DEFAULT_PROTOCOL}. Dots: predicted (the project's surrogate, of "
         f"{bench.cite(found)}); lines: the best predicted score of cards of no more parameters. Crosses: trained, "
-        f"means of replicates, origin published, same source. Grey, {PUBLISHED}: Figure 5 of the paper, on a scale of "
-        "its own."
+        "means of replicates, origin published, same source; what is outside the axes is in the CSV. Grey, "
+        f"{PUBLISHED}: Figure 5 of the paper, on a scale of its own."
     )
     return Plate(figure, pd.concat(drawn, ignore_index=True), caption)
 

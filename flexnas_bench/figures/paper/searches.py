@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -43,9 +44,14 @@ class Searches:
 
     def read(self) -> Comparison:
         """The runs, and those with T2v where there are such."""
+        return Comparison.read(self.paths)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Their tables."""
         names = (self.name, f"{self.name}-t2v")
         paths = [data_folder() / "runs" / f"{name}.parquet" for name in names]
-        return Comparison.read([path for path in paths if path.exists()])
+        return [path for path in paths if path.exists()]
 
 
 def methods_figure(bench: Benchmark, name: str, what: str) -> Plate:
@@ -135,7 +141,8 @@ def _caption(bench: Benchmark, comparison: Comparison, searches: Searches, panel
     seeds = {len(table) for name, table in comparison.judged.items() if name in searches.labels}
     return (
         f"{problem['task']} of {space.name}, {result.origin} scores, protocol {problem['protocol']} "
-        f"({bench.cite(result)}). Thin: {min(seeds)} seeds; thick: their mean, with its 90 % interval shaded. Dotted, "
+        f"({bench.cite(result)}). Thin: {min(seeds)} seeds; thick: their mean, with its 90 % interval shaded; dashed: "
+        "with T2v; what lies below the axis is in the CSV. Dotted, "
         f"{PUBLISHED}: Figure {panel[0]}({panel[1]}) of the paper, on a scale of its own. Runs: "
-        f"data/runs/{searches.name}.parquet, by benchmarks/search_quality.py."
+        f"{' and '.join(f'data/runs/{path.name}' for path in searches.paths)}, by make quality and make experiments."
     )

@@ -65,10 +65,10 @@ def spaces_figure(bench: Benchmark) -> Plate:
     source = bench.cite(bench.query(str(found[0].frames["random"]["card_hash"].iloc[0]), kind="surrogate"))
     caption = (
         f"Expected {problem['task']} of the card recommended after {budget} evaluations with the noise of a training; "
-        f"predicted scores, protocol {problem['protocol']} (surrogate of {source}). Dots: {seeds} seeds; bars: means, "
-        f"90 % intervals. Grey, {PUBLISHED}: Figure 3 of the paper, on a scale of its own. The predictions are a "
-        "process over weighted one-hot features, nearer to (b) than to (c). Runs: data/runs/figure-3*.parquet, by "
-        "benchmarks/experiments.py."
+        f"predicted scores, protocol {problem['protocol']} (surrogate of {source}). Dots: {seeds} seeds; ticks: means, "
+        f"90 % intervals; some dots lie below the axis. Bars, {PUBLISHED}: Figure 3 of the paper, on a scale of its "
+        "own. The predictions are a process over weighted one-hot features, nearer to (b) than to (c). Runs: "
+        "data/runs/figure-3*.parquet, by make experiments."
     )
     columns = ["panel", "method", "series", "seed", "value", "low", "high"]
     return Plate(figure, values[columns], caption)

@@ -20,6 +20,7 @@ from flexnas_bench.shipped import read_trainings
 from flexnas_bench.storage import data_folder
 
 PROTOCOL = "cpu-lite"
+_KEY = ["card_hash", "init", "replicate", "tasks"]
 BARS = ("Pre-train + Fine-tune", "Direct Fine-tune", "Knowledge Transfer")
 
 
@@ -39,41 +40,46 @@ def transfers_figure(bench: Benchmark) -> Plate:
     axes.set_xticks(places, ["pre-train\n+ fine-tune", "fine-tune\nalone", "weights of\na neighbour"])
     axes.set(title="Time of a training", ylabel=f"minutes, protocol {PROTOCOL} (measured)")
     plain(axes)
-    own = minutes.reset_index().melt(["card_hash", "tasks"], var_name="bar", value_name="value")
+    own = minutes.reset_index().melt(_KEY, var_name="bar", value_name="value")
     theirs = table.reset_index().rename(
         columns={"panel": "bar", "gpu_hours": "value", "ci_low": "low", "ci_high": "high"}
     )
     means = pd.DataFrame({"bar": BARS, "value": found.mean, "low": found.low, "high": found.high})
-    rows = [own.assign(series="card, minutes"), means.assign(series="mean, minutes")]
+    rows = [own.assign(series="training, minutes"), means.assign(series="mean, minutes")]
     rows.append(theirs.assign(series=f"{PUBLISHED}, GPU-hours"))
-    columns = ["series", "bar", "card_hash", "tasks", "value", "low", "high"]
+    columns = ["series", "bar", *_KEY, "value", "low", "high"]
     caption = (
-        f"Minutes of {len(minutes)} cards trained both ways under {PROTOCOL} (one seed each; pre-training and the same "
-        f"tasks; dots: cards; bars: means with 90 % intervals), origin measured ({bench.citations('flexnas-bench')}). "
-        f"Open bars, {PUBLISHED}: Figure 7 of the paper, GPU-hours on a scale of their own, whose third bar is a mean "
-        "over all cards of a search, of which some found no neighbour."
+        f"Minutes of {len(minutes)} trainings of cards trained both ways under {PROTOCOL} (pre-training and the same "
+        "tasks; dots: trainings; bars: means with 90 % intervals), origin measured "
+        f"({bench.citations('flexnas-bench')}). Open bars, {PUBLISHED}: Figure 7 of the paper, "
+        "GPU-hours on a scale of their own, whose third bar is a mean over all cards of a search, of which some found no neighbour."
     )
     return Plate(figure, pd.concat(rows, ignore_index=True)[columns], caption)
 
 
 def _minutes(trainings: list[Training]) -> pd.DataFrame:
-    """A row a card, the three bars; of tasks that it has from scratch and from a donor's weights."""
-    scratch, served = (defaultdict[tuple[str, int], dict[str, Training]](dict) for _ in range(2))
+    """A row a training from a donor's weights, the three bars; of tasks that the card has from scratch too."""
+    found = defaultdict[tuple[str, str, int], dict[str, Training]](dict)
     for one in trainings:
         (task,) = one.scores
-        (scratch if one.init == SCRATCH else served)[one.card.hash, one.replicate][task] = one
+        found[one.card.hash, one.init, one.replicate][task] = one
     rows = {}
-    for key, own in served.items():
-        if tasks := sorted(own.keys() & scratch[key].keys()):
-            full = [scratch[key][task] for task in tasks]
+    for (card, init, replicate), own in found.items():
+        scratch = found.get((card, SCRATCH, replicate), {})
+        if init != SCRATCH and (tasks := sorted(own.keys() & scratch.keys())):
+            full = [scratch[task] for task in tasks]
             tuned = _seconds(full)
             before = full[0].pretrain_seconds or 0.0
-            rows[key[0], ", ".join(tasks)] = [before + tuned, tuned, _seconds([own[task] for task in tasks])]
+            rows[card, init, replicate, ", ".join(tasks)] = [
+                before + tuned,
+                tuned,
+                _seconds([own[task] for task in tasks]),
+            ]
     if not rows:
         raise NotMeasuredError(
             f"no card was trained both ways under {PROTOCOL}; `fill` with and without --scratch would"
         )
-    index = pd.MultiIndex.from_tuples(rows, names=["card_hash", "tasks"])
+    index = pd.MultiIndex.from_tuples(rows, names=_KEY)
     return pd.DataFrame(np.array(list(rows.values())) / 60, index, BARS)
 
 
