@@ -47,8 +47,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--protocol", default="cpu-lite", help="whose measured seconds to take")
     parser.add_argument("--real", type=int, default=12, help="trainings whose overhead is timed")
+    parser.add_argument("--without", nargs="*", default=[], help="named cards whose seconds not to take")
     options = parser.parse_args()
-    _simulated(options.protocol)
+    _simulated(options.protocol, [ModelCard.named(name) for name in options.without])
     _overhead(options.data, options.real)
 
 
@@ -104,14 +105,18 @@ class Imagined(Trainings):
         """Cards that were trained from scratch."""
         return list(self.trained)
 
+    def has_weights(self, card: ModelCard, replicate: int) -> bool:  # noqa: ARG002 - likewise
+        """Whether a card is one of them."""
+        return card in self.trained
+
     def begun(self, replicate: int) -> dict[ModelCard, ModelCard]:  # noqa: ARG002 - of no replicate
         """None."""
         return {}
 
 
-def _simulated(protocol: str) -> None:
+def _simulated(protocol: str, without: Sequence[ModelCard]) -> None:
     """A line for each number of workers, with and without transfers."""
-    seconds, trainings = _durations(protocol)
+    seconds, trainings = _durations(protocol, without)
     space = load_space("g1")
     cards = [space[int(i)] for i in np.random.default_rng(0).choice(space.size, CARDS, replace=False)]
     print(f"{CARDS:,} cards of G1 (random), {len(TASKS)} tasks, by {trainings} measured trainings of {protocol}:\n")
@@ -131,13 +136,13 @@ def _simulated(protocol: str) -> None:
             print(f"| {what} | {workers} | {hours:,.1f} | {100 * busy:.1f} % | {CARDS / hours:,.1f} | {scratch} |")
 
 
-def _durations(protocol: str) -> tuple[Callable[[Job], float], int]:
+def _durations(protocol: str, without: Sequence[ModelCard]) -> tuple[Callable[[Job], float], int]:
     """Seconds of a job as measured ones say, and of how many trainings these are."""
     found: dict[tuple[str, int], list[float]] = {}
     cards = {}
     for one in read_trainings(data_folder()):
         if one.protocol == protocol and one.init == SCRATCH and one.finetune_seconds is not None:
-            if not one.scores.keys() <= set(TASKS):
+            if not one.scores.keys() <= set(TASKS) or one.card in without:
                 continue
             cards[one.card.hash] = one.card
             found.setdefault((one.card.hash, one.replicate), [one.pretrain_seconds or 0.0]).append(one.finetune_seconds)

@@ -52,7 +52,8 @@ def transfers_figure(bench: Benchmark) -> Plate:
         f"Minutes of {len(minutes)} trainings of cards trained both ways under {PROTOCOL} (pre-training and the same "
         "tasks; dots: trainings; bars: means with 90 % intervals), origin measured "
         f"({bench.citations('flexnas-bench')}). Open bars, {PUBLISHED}: Figure 7 of the paper, "
-        "GPU-hours on a scale of their own, whose third bar is a mean over all cards of a search, of which some found no neighbour."
+        "GPU-hours on a scale of their own, whose third bar is a mean over all cards of a search, of which some found "
+        "no neighbour."
     )
     return Plate(figure, pd.concat(rows, ignore_index=True)[columns], caption)
 
