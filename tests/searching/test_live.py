@@ -67,6 +67,7 @@ def test_it_goes_on_and_trains_nothing_twice(search, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(frame(tmp_path / "other"), frame(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_seeds_share_what_is_trained(search, tmp_path):
     assert run_app(search("--seeds", "3", budget="6")) == 0
     rows = read_runs(tmp_path / "out" / RUNS_FILE)
