@@ -17,19 +17,12 @@ from scipy.stats import spearmanr
 
 from flexnas_bench import Benchmark, ModelCard, Store, Training, load_benchmark, load_published
 from flexnas_bench.errors import NotMeasuredError
+from flexnas_bench.figures.paper.tables import CARDS
 from flexnas_bench.named import NAMED_CARDS
 from flexnas_bench.records import training_of
 from flexnas_bench.results import GLUE8, SCRATCH
 from flexnas_bench.shipped import read_trainings
 from flexnas_bench.storage import data_folder
-
-#: Rows of the paper's Table 3 that are cards of ours.
-PUBLISHED = {
-    "BERT-Mini": "bert-mini",
-    "FlexiBERT-Mini w/o S.": "flexibert-mini-without-second-order",
-    "FlexiBERT-Mini w/o H.": "flexibert-mini-without-heteroscedasticity",
-    "FlexiBERT-Mini": "flexibert-mini",
-}
 
 
 def main() -> None:
@@ -97,7 +90,11 @@ def _order(bench: Benchmark, frame: pd.DataFrame, names: Mapping[str, str], task
     table = load_published("table3").set_index("model")
     columns = {column: column.lower().replace("-", "") for column in table.columns}
     shared = [column for column, task in columns.items() if task in tasks]
-    theirs = {ModelCard.named(card).hash: float(table.loc[row, shared].mean()) for row, card in PUBLISHED.items()}
+    theirs = {
+        ModelCard.named(card).hash: float(table.loc[row, shared].mean())
+        for row, card in CARDS.items()
+        if row in table.index
+    }
     predicted = {}
     for digest in ours.index:
         try:

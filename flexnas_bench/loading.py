@@ -10,8 +10,16 @@ from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.errors import OptionError, shown
 from flexnas_bench.protocols import PROTOCOLS, SOURCES, expand_protocols
 from flexnas_bench.records import mean_rows
-from flexnas_bench.results import ARCHITECTURES, FITTED_FILE, ORIGINS, RESULTS, RUNS_TRAINED
-from flexnas_bench.shipped import ARCHITECTURES_FILE, RESULTS_FILE, RUNS_FILE
+from flexnas_bench.results import (
+    ARCHITECTURES,
+    ARCHITECTURES_FILE,
+    FITTED_FILE,
+    ORIGINS,
+    RESULTS,
+    RESULTS_FILE,
+    RUNS_FILE,
+    RUNS_TRAINED,
+)
 from flexnas_bench.storage import read_shipped, read_shipped_toml, read_toml
 from flexnas_bench.store import Store
 

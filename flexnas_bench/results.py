@@ -45,6 +45,8 @@ def tasks_of(name: str) -> tuple[str, ...]:
     return MEANS.get(name, (name,))
 
 
+#: Shipped files of the three tables of trainings.
+ARCHITECTURES_FILE, RUNS_FILE, RESULTS_FILE = "architectures.parquet", "runs_trained.parquet", "results.parquet"
 ARCHITECTURES = table_schema(hash="text", card="text", g1_index="int?", layers="int", parameters="int", flops="int")
 TRAINING_COLUMNS = {
     "run_id": "text",

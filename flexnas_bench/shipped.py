@@ -12,11 +12,16 @@ import pyarrow as pa
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import TableCorruptError
 from flexnas_bench.records import Training, tables_of, training_of
-from flexnas_bench.results import ARCHITECTURES, RESULTS, RUNS_TRAINED
+from flexnas_bench.results import (
+    ARCHITECTURES,
+    ARCHITECTURES_FILE,
+    RESULTS,
+    RESULTS_FILE,
+    RUNS_FILE,
+    RUNS_TRAINED,
+)
 from flexnas_bench.space import load_space
 from flexnas_bench.storage import read_parquet
-
-ARCHITECTURES_FILE, RUNS_FILE, RESULTS_FILE = "architectures.parquet", "runs_trained.parquet", "results.parquet"
 
 
 def training_tables(trainings: Iterable[Training]) -> dict[str, pa.Table]:

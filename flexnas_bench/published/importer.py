@@ -22,8 +22,8 @@ from flexnas_bench.published.trainings import (
     read_glue_500,
 )
 from flexnas_bench.records import Training
-from flexnas_bench.results import ORIGINS, POOL
-from flexnas_bench.shipped import RUNS_FILE, read_trainings, training_tables
+from flexnas_bench.results import ORIGINS, POOL, RUNS_FILE
+from flexnas_bench.shipped import read_trainings, training_tables
 from flexnas_bench.storage import (
     CHECKSUMS,
     data_folder,

@@ -19,6 +19,6 @@ def block_graph_figure(bench: Benchmark) -> Plate:  # noqa: ARG001 - of all figu
     graph = BlockGraph.of(card.layers)
     rows = [{"from": u, "to": v, "from_block": graph.labels[u], "to_block": graph.labels[v]} for u, v in graph.edges]
     caption = (
-        f"Block graph of {CARD} (section 3.2.1), drawn from its card; projections, which are no nodes, are dashed. "
+        f"Block graph of {CARD} (section 3.2.1), drawn from its card; projections, which are no nodes, are dashed."
     )
     return Plate(architecture_figure(card), pd.DataFrame(rows), caption, below=False)

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from flexnas_bench.benchmark import Benchmark
-from flexnas_bench.card import ModelCard
 from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
 from flexnas_bench.figures.saving import COLOURS
 from flexnas_bench.published.figures import load_published
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, PREDICTED, PREDICTED_G1, PREDICTIONS
 from flexnas_bench.space import load_space
+from flexnas_bench.storage import read_shipped
 
 _G1, _HOMOGENEOUS, _REAL = COLOURS[0], COLOURS[1], COLOURS[6]
 
 
 def frontier_figure(bench: Benchmark) -> Plate:
     """Predicted scores of G1 and their frontiers; real scores, of cards of the pool, as points."""
-    g1, homogeneous = load_space("g1"), load_space("homogeneous")
-    rows = pd.concat(
-        [
-            _predicted(bench, [g1[i] for i in range(g1.size)]).assign(series="G1, predicted"),
-            _predicted(bench, [homogeneous[i] for i in range(homogeneous.size)]).assign(
-                series="homogeneous, predicted"
-            ),
-            _real(bench),
-        ],
-        ignore_index=True,
-    )
+    predicted = _predicted(bench)
+    alike = {card.hash for card in load_space("homogeneous")}
+    homogeneous = predicted[predicted["card_hash"].isin(alike)].assign(series="homogeneous, predicted")
+    rows = pd.concat([predicted, homogeneous, _real(bench)], ignore_index=True)
     figure = new_figure(9.0, 5.4)
     axes = figure.add_subplot()
     drawn = [rows]
@@ -57,7 +48,7 @@ def frontier_figure(bench: Benchmark) -> Plate:
     axes.set_xlim(right=float(rows.loc[rows["series"] != "trained, published", "parameters"].max()) / 1e6 * 1.02)
     plain(axes)
     axes.legend(loc="lower right", frameon=False, fontsize=8, markerscale=1.5)
-    found = bench.query(g1[0], kind="surrogate")
+    found = bench.query(str(predicted["card_hash"].iloc[0]), kind="surrogate")
     caption = (
         f"{GLUE8} under protocol {DEFAULT_PROTOCOL}. Dots: predicted (the project's surrogate, of "
         f"{bench.cite(found)}); lines: the best predicted score of cards of no more parameters. Crosses: trained, "
@@ -76,14 +67,17 @@ def frontier(parameters: NDArray[np.int64], values: NDArray[np.float64]) -> NDAr
     return positions
 
 
-def _predicted(bench: Benchmark, cards: Sequence[ModelCard]) -> pd.DataFrame:
-    predictions = bench.surrogate(GLUE8, DEFAULT_PROTOCOL).predict(list(cards))
+def _predicted(bench: Benchmark) -> pd.DataFrame:
+    """All of G1, as shipped."""
+    table = read_shipped(PREDICTED_G1, PREDICTIONS).to_pandas()
+    table = table[(table["task"] == GLUE8) & (table["protocol"] == DEFAULT_PROTOCOL)]
     return pd.DataFrame(
         {
-            "card_hash": [card.hash for card in cards],
-            "parameters": [card.parameters for card in cards],
-            "value": predictions.mean,
-            "origin": "predicted",
+            "card_hash": table["hash"].to_numpy(),
+            "parameters": [bench.card(digest).parameters for digest in table["hash"]],
+            "value": table["mean"].to_numpy(),
+            "origin": PREDICTED,
+            "series": "G1, predicted",
         }
     )
 
