@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
-.PHONY: run test slow lint tables distances figures experiments quality worth speed constraints clean
+.PHONY: run test slow lint tables distances figures experiments findings quality worth speed constraints clean
 
 run: $(VENV)/installed  ## Search the trained encoders with BOSHNAS: table, best card and picture, in runs/
 	$(BIN)/flexnas-bench run --optimizer boshnas --space pool --task glue8 --budget 60 --seeds 20 --jobs $(JOBS)
@@ -42,6 +42,9 @@ figures: $(VENV)/installed  ## Draw the paper's figures from shipped runs, in fi
 experiments: $(VENV)/installed-dev  ## The searches behind Figures 3 and 4 (hours); what is finished is kept, and the same command goes on
 	$(BIN)/python benchmarks/experiments.py --jobs $(JOBS)
 	$(BIN)/python benchmarks/search_quality.py --problems pool g1 --ablations pool g1 --jobs $(JOBS)
+
+findings: $(VENV)/installed-dev  ## Write docs/findings.md again, from shipped scores and runs
+	$(BIN)/python benchmarks/findings.py
 
 quality: $(VENV)/installed-dev  ## The search-quality table of benchmarks/RESULTS.md and the picture of the README
 	$(BIN)/python benchmarks/search_quality.py --jobs $(JOBS)

@@ -20,6 +20,7 @@ from flexnas_bench.cli.importing import import_app
 from flexnas_bench.cli.info import info
 from flexnas_bench.cli.lookup import optimizers, query
 from flexnas_bench.cli.output import say, say_error
+from flexnas_bench.cli.reporting import report
 from flexnas_bench.cli.run import run
 from flexnas_bench.cli.surrogates import surrogate_app
 from flexnas_bench.cli.training import train
@@ -61,6 +62,7 @@ for _command, _example in (
     (optimizers, "optimizers"),
     (figures, "figures all --out figures"),
     (tables, "tables 3"),
+    (report, "report --space g1 --out report.html"),
     (ged, "ged --space g1"),
     (embed, "embed --space g1 --distance ged --dim 16 --figures figures"),
     (export, "export flexibert-mini --labels 2 --out flexibert-mini"),

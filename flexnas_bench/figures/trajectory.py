@@ -84,14 +84,19 @@ def _limit(axes: Axes, tables: Mapping[str, pd.DataFrame], optimum: float | None
     """Sets the limits of the axis of scores, and draws the optimum."""
     if not raw or all(best.isna().all(axis=None) for best in tables.values()):
         return
-    sixths = [best.bfill(axis=1).iloc[:, len(best.columns) // 6] for best in tables.values()]
-    bottom = np.nanmin([values.quantile(0.2) for values in sixths])
-    top = np.nanmax([best.max().max() for best in tables.values()]) if optimum is None else optimum
-    axes.set_ylim(bottom - 0.05 * (top - bottom), top + 0.08 * (top - bottom) + 1e-3)
+    axes.set_ylim(*score_limits(tables, optimum))
     if optimum is not None:
         axes.axhline(optimum, color="0.35", linestyle="--", linewidth=1)
         label = f"best of the space: {optimum:.2f}"
         axes.text(0.005, optimum, label, transform=axes.get_yaxis_transform(), va="bottom", fontsize=8, color="0.35")
+
+
+def score_limits(tables: Mapping[str, pd.DataFrame], optimum: float | None = None) -> tuple[float, float]:
+    """Where an axis of best scores begins, which is where most runs are after a sixth of it, and ends."""
+    sixths = [best.bfill(axis=1).iloc[:, len(best.columns) // 6] for best in tables.values()]
+    bottom = float(np.nanmin([values.quantile(0.2) for values in sixths]))
+    top = float(np.nanmax([best.max().max() for best in tables.values()])) if optimum is None else optimum
+    return bottom - 0.05 * (top - bottom), top + 0.08 * (top - bottom) + 1e-3
 
 
 def draw_runs(

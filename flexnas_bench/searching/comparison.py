@@ -109,6 +109,13 @@ class Comparison:
         """What methods are judged by: the best value, or, where values are noisy, that of the card recommended."""
         return self.recommended or self.best
 
+    @cached_property
+    def judged_at_end(self) -> dict[str, pd.DataFrame]:
+        """The same, with NaN before the last evaluation where values are noisy: what comes before takes long."""
+        if not self.problem.get("noisy"):
+            return self.best
+        return {name: recommended_so_far(frame, self.cards, at_end=True) for name, frame in self.frames.items()}
+
     @property
     def by_hours(self) -> dict[str, pd.DataFrame]:
         """Best value by simulated hours since the start, whatever the number of workers; see `by_gpu_hours`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ EVERY_STEP = 100
 Array = NDArray[np.float64]
 
 
-def recommendations(frame: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
+def recommendations(frame: pd.DataFrame, cards: pd.DataFrame, *, at_end: bool = False) -> pd.DataFrame:
     """The card recommended after each evaluation: of those evaluated, the one of the highest posterior mean.
 
     What the literature calls the recommended point; its distance to the best there is is the inference regret.
@@ -35,39 +36,45 @@ def recommendations(frame: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: runs of one method with predicted scores, as `Run.frame`.
         cards: their cards, as `read_cards`.
+        at_end: after the last evaluation of each seed alone, which is far quicker.
 
     Returns:
         A row an evaluation, by `seed` and `step`: `card_hash`, `posterior` (its mean, see `posterior_means`) and
         `expected` (what it scores on average, of `cards`); none before the first success. Beyond 100 evaluations the
         card is chosen anew at every tenth and at the last, and stays the same in between.
     """
-    table = cards.set_index("card_hash")
+    table = cards[cards["card_hash"].isin(frame["card_hash"])].set_index("card_hash")
     kinds = [ModelCard.from_json(text) for text in table["card"]]
-    vectors = OneHot(load_space(SURROGATE_SPACE)).vectors(kinds).astype(np.float64)
+    vectors = _embedding().vectors(kinds).astype(np.float64)
     places = {digest: i for i, digest in enumerate(table.index)}
     found = []
     for seed, run in frame.sort_values("step").groupby("seed"):
         rows = [places[digest] for digest in run["card_hash"]]
-        for step, i, mean in _recommended(vectors[rows], run["value"].to_numpy()):
+        for step, i, mean in _recommended(vectors[rows], run["value"].to_numpy(), len(rows) if at_end else 1):
             found.append((seed, step, table.index[rows[i]], mean, table["expected"].iloc[rows[i]]))
     return pd.DataFrame(found, columns=["seed", "step", "card_hash", "posterior", "expected"])
 
 
-def recommended_so_far(frame: pd.DataFrame, cards: pd.DataFrame) -> pd.DataFrame:
+def recommended_so_far(frame: pd.DataFrame, cards: pd.DataFrame, *, at_end: bool = False) -> pd.DataFrame:
     """What the card recommended after each evaluation scores on average: one row a seed, one column a step.
 
-    Arguments are those of `recommendations`. Values are arranged as by `best_so_far`: NaN before the first success,
-    and a run that stopped keeps its last one.
+    Arguments are those of `recommendations`. Values are arranged as by `best_so_far`: NaN before the first success, and
+    before the end where only that is asked for; a run that stopped keeps its last one.
     """
-    found = recommendations(frame, cards).pivot(index="seed", columns="step", values="expected")
+    found = recommendations(frame, cards, at_end=at_end).pivot(index="seed", columns="step", values="expected")
     return found.reindex(index=sorted(frame["seed"].unique()), columns=sorted(frame["step"].unique())).ffill(axis=1)
 
 
-def _recommended(vectors: Array, readings: Array) -> Iterator[tuple[int, int, float]]:
-    """How many readings there were, the row recommended after these, and its posterior mean."""
+@lru_cache(maxsize=1)
+def _embedding() -> OneHot:
+    return OneHot(load_space(SURROGATE_SPACE))
+
+
+def _recommended(vectors: Array, readings: Array, first: int) -> Iterator[tuple[int, int, float]]:
+    """How many readings there were, from so many on, the row recommended after these, and its posterior mean."""
     squares, last, chosen = squareform(pdist(vectors, "sqeuclidean")), len(readings), None
     with threadpool_limits(limits=1):  # matrices this small are slower, not faster, on several threads
-        for n in range(1, last + 1):
+        for n in range(first, last + 1):
             rows = np.flatnonzero(~np.isnan(readings[:n]))
             if len(rows) and (chosen is None or n <= EVERY_STEP or n % 10 == 0 or n == last):
                 means = posterior_means(squares[np.ix_(rows, rows)], readings[rows])

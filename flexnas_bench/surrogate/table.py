@@ -1,14 +1,19 @@
-"""Predictions of all cards of a space, as a table."""
+"""Predictions of all cards of a space, as a table; those of G1 are shipped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from flexnas_bench.results import PREDICTIONS
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, PREDICTED_G1, PREDICTIONS
 from flexnas_bench.space import DesignSpace
+from flexnas_bench.storage import read_shipped
 from flexnas_bench.surrogate.model import Surrogate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Digits after the point; the surrogate itself has more.
 TABLE_DIGITS = 4
@@ -30,3 +35,10 @@ def prediction_table(space: DesignSpace, models: Iterable[tuple[str, str, Surrog
         names = ([name] * len(cards) for name in (task, protocol))
         parts.append(pa.table([hashes, *names, *numbers, found.in_support], schema=PREDICTIONS))
     return pa.concat_tables(parts)
+
+
+def shipped_predictions(task: str = GLUE8, protocol: str = DEFAULT_PROTOCOL) -> pd.DataFrame:
+    """The shipped predictions of one task for all of G1, by hash in the order of G1; empty where none are shipped."""
+    table = read_shipped(PREDICTED_G1, PREDICTIONS).to_pandas()
+    found = table[(table["task"] == task) & (table["protocol"] == protocol)]
+    return found.set_index("hash").drop(columns=["task", "protocol"])

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from flexnas_bench import ModelCard, OptionError
-from flexnas_bench.figures.architecture import _place, draw_architecture
+from flexnas_bench.figures.architecture import draw_architecture
+from flexnas_bench.figures.layout import lay_out
 from flexnas_bench.graph import BlockGraph
 from flexnas_bench.named import NAMED_CARDS
 
@@ -11,10 +12,12 @@ from flexnas_bench.named import NAMED_CARDS
 @pytest.mark.parametrize("name", NAMED_CARDS)
 def test_every_node_has_a_place_of_its_own(name):
     card = ModelCard.named(name)
-    layout = _place(card.layers)
-    assert len(layout.nodes) == len(BlockGraph.of(card.layers).labels)
-    assert len(set(layout.nodes)) == len(layout.nodes)
-    assert len(layout.frames) == card.num_layers
+    drawing, graph = lay_out(card.layers), BlockGraph.of(card.layers)
+    assert len(drawing.nodes) == len(graph.labels)
+    assert len({(node.x, node.y) for node in drawing.nodes}) == len(drawing.nodes)
+    assert len(drawing.frames) == card.num_layers
+    for (u, _), corners in zip(graph.edges, drawing.edges, strict=True):
+        assert corners[0] == (drawing.nodes[u].x, drawing.nodes[u].y)
 
 
 def test_the_picture_says_what_is_in_the_graph(tmp_path):

@@ -11,9 +11,9 @@ from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
 from flexnas_bench.figures.saving import COLOURS
 from flexnas_bench.published.figures import load_published
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, PREDICTED, PREDICTED_G1, PREDICTIONS
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, PREDICTED
 from flexnas_bench.space import load_space
-from flexnas_bench.storage import read_shipped
+from flexnas_bench.surrogate.table import shipped_predictions
 
 _G1, _HOMOGENEOUS, _REAL = COLOURS[0], COLOURS[1], COLOURS[6]
 
@@ -69,12 +69,11 @@ def frontier(parameters: NDArray[np.int64], values: NDArray[np.float64]) -> NDAr
 
 def _predicted(bench: Benchmark) -> pd.DataFrame:
     """All of G1, as shipped."""
-    table = read_shipped(PREDICTED_G1, PREDICTIONS).to_pandas()
-    table = table[(table["task"] == GLUE8) & (table["protocol"] == DEFAULT_PROTOCOL)]
+    table = shipped_predictions(GLUE8, DEFAULT_PROTOCOL)
     return pd.DataFrame(
         {
-            "card_hash": table["hash"].to_numpy(),
-            "parameters": [bench.card(digest).parameters for digest in table["hash"]],
+            "card_hash": table.index.to_numpy(),
+            "parameters": [bench.card(digest).parameters for digest in table.index],
             "value": table["mean"].to_numpy(),
             "origin": PREDICTED,
             "series": "G1, predicted",

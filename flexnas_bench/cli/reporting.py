@@ -1,0 +1,42 @@
+"""`report`: a space, its scores and searches of it as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flexnas_bench.cli.output import StoreOption, progress_bars, say
+from flexnas_bench.embedding.loading import LEARNED, load_embedding
+from flexnas_bench.loading import load_benchmark
+from flexnas_bench.space import load_space
+from flexnas_bench.storage import check_target, data_folder
+
+
+def report(
+    space: Annotated[str, typer.Option(help="Design space, of up to 20,000 cards.")] = "g1",
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder or table of runs whose curves are shown; may be given again. Else shipped ones."),
+    ] = None,
+    embedding: Annotated[str, typer.Option(help="Vectors whose principal axes are the map.")] = LEARNED[0],
+    store: StoreOption = None,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+) -> None:
+    """Write the explorer: one page with map, frontier, curves, and every card's graph, neighbours and scores."""
+    from flexnas_bench.report.contents import contents
+    from flexnas_bench.report.page import write_page
+    from flexnas_bench.searching.comparison import Comparison
+
+    check_target(out)
+    cards = load_space(space)
+    shipped = data_folder() / "runs" / f"{cards.name}.parquet"
+    paths = runs or ([shipped] if shipped.exists() else [])
+    comparison = Comparison.read(paths) if paths else None
+    with progress_bars() as tell:
+        found = contents(load_benchmark(store=store), load_embedding(embedding, cards), store is None, tell)
+    options = "".join(f" --runs {path}" for path in runs or []) + (f" --store {store}" if store else "")
+    note = f"Made by flexnas-bench report --space {space} --embedding {embedding}{options} --out {out}."
+    write_page(found, comparison, note, out)
+    say(f"{out}: {len(found['cards']):,} cards, {out.stat().st_size / 1e6:.1f} MB")

@@ -1,0 +1,1 @@
+"""The explorer: a space, its scores and searches of it as one page that needs no network."""

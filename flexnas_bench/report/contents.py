@@ -1,0 +1,136 @@
+"""What a page shows, as values for its script: cards and where they lie, graphs, neighbours, scores, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from flexnas_bench.benchmark import Benchmark
+from flexnas_bench.card import ModelCard
+from flexnas_bench.embedding.base import Embedding
+from flexnas_bench.errors import NotInSpaceError, OptionError
+from flexnas_bench.figures.layout import lay_out
+from flexnas_bench.layer import EncoderLayer
+from flexnas_bench.named import NAMED_CARDS
+from flexnas_bench.processes import Progress
+from flexnas_bench.report.scores import score_tables, scored_cards
+
+#: Cards of a space that a page has room for, and that a map needs.
+LIMIT, FEWEST = 20_000, 3
+_NEIGHBORS, _STEPS = 24, 4
+
+
+def contents(
+    bench: Benchmark, embedding: Embedding, shipped: bool = True, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Everything that a page shows of a space, but for its searches.
+
+    Args:
+        bench: whose scores are shown.
+        embedding: vectors over the space; their first two principal axes are the map.
+        shipped: whether `bench` has the shipped tables alone.
+        progress: told of the work as it goes.
+
+    Raises:
+        OptionError: the space has more than 20,000 cards, or fewer than three.
+        NotInSpaceError: the embedding cannot describe a card of the space.
+    """
+    space = embedding.space
+    if space.size > LIMIT:
+        raise OptionError(
+            f"space {space.name} has {space.size:,} cards, and a page room for {LIMIT:,}; take a part of it, "
+            "such as a list of cards (.jsonl)"
+        )
+    if space.size < FEWEST:
+        raise OptionError(f"space {space.name} has {space.size} cards, too few for a map")
+    done = partial(_tell, progress)
+    done(0)
+    cards = list(space)
+    others = [card for card in scored_cards(bench) if card not in space and _describes(embedding, card)]
+    done(1)
+    points, share = _map(embedding, others)
+    done(2)
+    neighbors = [[space.index(other) for other in space.neighbors(card)[:_NEIGHBORS]] for card in cards]
+    done(3)
+    scores = score_tables(bench, [*cards, *others], space.size, shipped)
+    keys = {key for table in scores for key in _sources(table)}
+    done(_STEPS)
+    return {
+        "version": version("flexnas-bench"),
+        "space": {"name": space.name, "size": space.size},
+        "map": {"embedding": embedding.name, "share": round(share, 4)},
+        **_cards([*cards, *others]),
+        "x": points[:, 0].tolist(),
+        "y": points[:, 1].tolist(),
+        "neighbors": neighbors,
+        "scores": scores,
+        "sources": {key: bench.sources[key] for key in sorted(keys)},
+    }
+
+
+def _tell(progress: Progress | None, done: int) -> None:
+    if progress is not None:
+        progress("report", done, _STEPS)
+
+
+def _describes(embedding: Embedding, card: ModelCard) -> bool:
+    try:
+        embedding.vector(card)
+    except NotInSpaceError:
+        return False
+    return True
+
+
+def _map(embedding: Embedding, others: Sequence[ModelCard]) -> tuple[np.ndarray[Any, Any], float]:
+    """Places of the cards of the space and of others along two axes, and the share of the variance these have."""
+    axes = PCA(n_components=min(2, embedding.dim))
+    with np.errstate(invalid="ignore"):  # all cards in one place have no variance to share
+        points = axes.fit_transform(embedding.matrix)
+    if others:
+        points = np.vstack([points, axes.transform(embedding.vectors(others))])
+    flat = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    return np.round(flat.astype(np.float64), 3), float(np.nansum(axes.explained_variance_ratio_))
+
+
+def _cards(cards: Sequence[ModelCard]) -> dict[str, Any]:
+    """Cards as positions of their layers among all different layers, and what is computed of them."""
+    layers = {layer: i for i, layer in enumerate(dict.fromkeys(layer for card in cards for layer in card.layers))}
+    positions = {card: i for i, card in enumerate(cards)}
+    names = {name: ModelCard.named(name) for name in NAMED_CARDS}
+    return {
+        "layers": [_layer(layer) for layer in layers],
+        "cards": [[layers[layer] for layer in card.layers] for card in cards],
+        "hashes": [card.hash for card in cards],
+        "parameters": [card.parameters for card in cards],
+        "flops": [card.flops() for card in cards],
+        "names": {positions[card]: name for name, card in names.items() if card in positions},
+    }
+
+
+def _layer(layer: EncoderLayer) -> dict[str, Any]:
+    """A layer, and its part of the drawing of a block graph: no input, no output, no edge to that."""
+    drawing = lay_out([layer])
+    (frame,) = drawing.frames
+    return {
+        "o": layer.operation,
+        "p": layer.parameter,
+        "h": layer.hidden,
+        "n": layer.heads,
+        "f": list(layer.feed_forward),
+        "nodes": [asdict(node) for node in drawing.nodes[1:-1]],
+        "edges": drawing.edges[:-1],
+        "height": frame.height,
+        "title": frame.title.partition(": ")[2],
+    }
+
+
+def _sources(table: dict[str, Any]) -> set[str]:
+    """Keys of the sources of a table of scores."""
+    texts = {row[-1] for row in table["real"]} | ({table["predicted"]["source"]} if table["predicted"] else set())
+    return {key for text in texts for key in text.split(", ")}

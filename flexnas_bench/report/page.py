@@ -1,0 +1,79 @@
+"""The page: its parts, put into one file that asks for nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from bokeh.core.json_encoder import serialize_json
+from bokeh.document import Document
+from bokeh.palettes import Viridis256
+from bokeh.resources import Resources
+
+from flexnas_bench.report.charts import card_charts, curve_styles, curves_chart, graph_chart
+from flexnas_bench.results import PREDICTED
+from flexnas_bench.searching.comparison import Comparison
+from flexnas_bench.storage import write_bytes
+
+#: Parts of the script, in the order in which they need each other.
+_SCRIPTS = ("cards.js", "charts.js", "card.js", "page.js")
+
+
+def write_page(content: Mapping[str, Any], comparison: Comparison | None, note: str, path: Path) -> None:
+    """Writes a page, whole or not at all.
+
+    Args:
+        content: what `contents` found.
+        comparison: searches whose curves it shows, if any.
+        note: how the page was made, for its foot.
+        path: the file.
+    """
+    charts = [*card_charts(), graph_chart(), *([] if comparison is None else [curves_chart(comparison)])]
+    document = Document(title=f"{content['space']['name']}: flexnas-bench")
+    for chart in charts:
+        document.add_root(chart)
+    data = {
+        **content,
+        "ramp": Viridis256,
+        "runs": None if comparison is None else _runs(comparison),
+        "roots": {chart.id: chart.name for chart in charts},
+        "note": note,
+    }
+    parts = {
+        "title": document.title,
+        "style": _part("page.css"),
+        "library": Resources(mode="inline", components=["bokeh"]).js_raw[0],
+        "charts": _inside(serialize_json(document.to_json(deferred=False))),
+        "data": _inside(json.dumps(data, separators=(",", ":"), allow_nan=False)),
+        "script": "\n".join(map(_part, _SCRIPTS)),
+    }
+    write_bytes(path, Template(_part("page.html")).substitute(parts).encode())
+
+
+def _runs(comparison: Comparison) -> dict[str, Any]:
+    """The methods of searches and their colours, and what they searched."""
+    problem, frames = comparison.problem, comparison.frames
+    seeds = sorted({frame["seed"].nunique() for frame in frames.values()})
+    origins = sorted({str(origin) for frame in frames.values() for origin in frame["origin"]})
+    known = [f"{name} {problem[name]}" for name in ("space", "task", "protocol") if name in problem]
+    noise = ["readings with the noise of a training"] if problem.get("noisy") else []
+    what = ", ".join([*known, f"{' and '.join(origins)} scores", *noise])
+    count = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+    return {
+        "methods": {name: colour for name, (colour, _) in curve_styles(comparison).items()},
+        "predicted": origins == [PREDICTED],
+        "caption": f"Searches of {what}. Thin: {count}; thick: their mean, its 90 % interval shaded.",
+    }
+
+
+def _part(name: str) -> str:
+    return files("flexnas_bench.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _inside(text: str) -> str:
+    """JSON as it may stand in a script element."""
+    return text.replace("</", "<\\/")

@@ -1,0 +1,88 @@
+"""What is known, and what is predicted, of the cards of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from flexnas_bench.benchmark import Benchmark
+from flexnas_bench.card import ModelCard
+from flexnas_bench.errors import NotInSpaceError, NotMeasuredError
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
+from flexnas_bench.surrogate.table import shipped_predictions
+
+_DIGITS = 2
+
+
+def score_tables(bench: Benchmark, cards: Sequence[ModelCard], inside: int, shipped: bool) -> list[dict[str, Any]]:
+    """Scores of cards, a table a protocol and task that any of them has one of, the default ones first.
+
+    A table has `real`, a row a trained card (its position, value, sample standard deviation or `None`, trainings,
+    origin, source), and `predicted`, mean and standard deviation of one training of every card of the space, positions
+    of those out of support, and source; or `None`. Learning curves are left out.
+
+    Args:
+        bench: what is known.
+        cards: those of the space first, then others.
+        inside: how many are of the space.
+        shipped: whether `bench` has the shipped tables alone, so that the shipped predictions are its own.
+    """
+    tables = []
+    for protocol in sorted(_protocols(bench), key=lambda name: name != DEFAULT_PROTOCOL):
+        for task in sorted(bench.tasks, key=lambda name: name != GLUE8):
+            real = list(_real(bench, cards, task, protocol))
+            predicted = _predicted(bench, cards[:inside], task, protocol, shipped)
+            if real or predicted:
+                tables.append({"protocol": protocol, "task": task, "real": real, "predicted": predicted})
+    return tables
+
+
+def scored_cards(bench: Benchmark) -> list[ModelCard]:
+    """All cards that have been trained from scratch, but for learning curves, in table order."""
+    digests = dict.fromkeys(
+        digest for protocol in _protocols(bench) for task in bench.tasks for digest in bench.hashes(task, protocol)
+    )
+    return [bench.card(digest) for digest in digests]
+
+
+def _protocols(bench: Benchmark) -> list[str]:
+    return [name for name, facts in bench.protocols.items() if "curve" not in facts]
+
+
+def _real(bench: Benchmark, cards: Sequence[ModelCard], task: str, protocol: str) -> Iterator[list[Any]]:
+    there = set(bench.hashes(task, protocol))
+    for position, card in enumerate(cards if there else ()):
+        if card.hash in there:
+            found = bench.query(card, task, protocol)
+            std = None if np.isnan(found.std) else round(found.std, _DIGITS)
+            yield [position, round(found.value, _DIGITS), std, found.n, found.origin, found.source]
+
+
+def _predicted(
+    bench: Benchmark, cards: Sequence[ModelCard], task: str, protocol: str, shipped: bool
+) -> dict[str, Any] | None:
+    table = shipped_predictions(task, protocol)
+    digests = [card.hash for card in cards]
+    if shipped and table.index.isin(digests).sum() == len(cards):
+        rows = table.loc[digests]
+        mean, std = rows["mean"], np.hypot(rows["epistemic_std"], rows["aleatoric_std"])
+        support, sources = (
+            rows["in_support"],
+            {bench.query(d, task, protocol).source for d in bench.hashes(task, protocol)},
+        )
+        source = ", ".join(sorted(sources))
+    else:
+        try:
+            model = bench.surrogate(task, protocol)
+            found = model.predict(cards)
+        except (NotMeasuredError, NotInSpaceError):  # too few trainings, or cards that nothing can be said of
+            return None
+        mean, std, support, source = found.mean, found.std, found.in_support, model.source
+    return {
+        "mean": np.round(mean, _DIGITS).tolist(),
+        "std": np.round(std, _DIGITS).tolist(),
+        "out": np.flatnonzero(~np.asarray(support)).tolist(),
+        "source": source,
+    }

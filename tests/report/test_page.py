@@ -1,0 +1,242 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from flexnas_bench import ModelCard, load_benchmark, load_embedding, load_space
+from flexnas_bench.figures.paper.frontier import frontier
+from flexnas_bench.graph import BlockGraph
+from tests.report.conftest import open_page
+
+MINI = ModelCard.named("flexibert-mini")
+
+
+def text(browser, selector):
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def rows(browser, table):
+    found = browser.find_elements(By.CSS_SELECTOR, f"#{table} tbody tr")
+    return [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "td, th")] for row in found]
+
+
+def source(browser, name):
+    """Columns of a chart's data."""
+    return browser.execute_script(
+        f"return Object.fromEntries(Object.entries(charts.data['{name}'].data).map(([k, v]) => [k, [...v]]))"
+    )
+
+
+def find(browser, wanted):
+    box = browser.find_element(By.ID, "find")
+    box.clear()
+    box.send_keys(wanted, Keys.ENTER)
+
+
+def tick(browser, facet, value):
+    browser.find_element(By.XPATH, f"//fieldset[legend='{facet}']//label[normalize-space()='{value}']/input").click()
+
+
+def shown(browser):
+    return int(text(browser, "#status").split()[0].replace(",", ""))
+
+
+def test_it_is_one_file_that_asks_for_nothing_else(page, explorer):
+    assert page.stat().st_size < 8e6
+    assert [entry["name"] for entry in explorer.execute_script("return performance.getEntriesByType('resource')")] == []
+    assert explorer.get_log("browser") == []
+
+
+def test_it_says_how_it_was_made_and_whose_the_scores_are(page, explorer):
+    assert f"flexnas-bench report --space g1 --embedding t2v-g1-d16 --out {page}" in text(explorer, "footer")
+    assert "Serianni" in text(explorer, "#sources")
+    assert "9,312 encoders" in text(explorer, "#heading")
+
+
+def test_the_map_has_the_two_widest_axes_of_the_vectors(explorer):
+    matrix = load_embedding("t2v-g1-d16", "g1").matrix.astype(float)
+    points = np.array(explorer.execute_script("return [DATA.x, DATA.y]"))[:, :9_312]
+    assert np.linalg.eigvalsh(np.cov(matrix.T))[:-3:-1] == pytest.approx(points.var(axis=1, ddof=1), rel=1e-4)
+    assert np.corrcoef(points)[0, 1] == pytest.approx(0, abs=1e-4)
+    pairs = np.random.default_rng(0).integers(9_312, size=(2, 1_000))
+    apart = np.linalg.norm(matrix[pairs[0]] - matrix[pairs[1]], axis=1)
+    assert (np.linalg.norm(points[:, pairs[0]] - points[:, pairs[1]], axis=0) <= apart + 0.01).all()
+
+
+def test_predicted_and_published_scores_are_told_apart(explorer):
+    bench = load_benchmark()
+    published, predicted = source(explorer, "cards-published"), source(explorer, "cards-predicted")
+    assert len(published["x"]) == 491
+    assert sorted(published["value"]) == pytest.approx(sorted(bench.query_many(bench.hashes())), abs=0.006)
+    assert len(predicted["x"]) == 9_312 - sum(card in load_space("g1") for card in load_space("pool"))
+    assert all("predicted" in score for score in predicted["score"])
+    assert not any("predicted" in score for score in published["score"])
+
+
+def test_a_card_has_its_facts_scores_neighbours_and_graph(explorer):
+    find(explorer, "flexibert-mini")
+    assert text(explorer, "#card-heading") == "flexibert-mini"
+    assert text(explorer, "#card-hash") == MINI.hash
+    assert f"{MINI.parameters / 1e6:.2f}M parameters" in text(explorer, "#card-facts")
+    assert [row[1:] for row in rows(explorer, "card-layers")] == [
+        [
+            f"{layer.operation}-{layer.parameter}",
+            str(layer.hidden),
+            str(layer.heads),
+            "-".join(map(str, layer.feed_forward)),
+        ]
+        for layer in MINI.layers
+    ]
+    graph = BlockGraph.of(MINI.layers)
+    assert len(source(explorer, "nodes")["x"]) == len(graph.labels)
+    assert len(source(explorer, "edges")["xs"]) == len(graph.edges)
+    space = load_space("g1")
+    assert len(rows(explorer, "card-neighbors")) == len(space.neighbors(MINI))
+
+
+def test_scores_are_those_of_the_benchmark(explorer):
+    bench = load_benchmark()
+    find(explorer, "flexibert-mini")
+    heading, *scores = rows(explorer, "card-scores")
+    assert heading == ["electra-owt-100k: predicted, out of support, from scores of nas-bench-bert-2023"]
+    for task in ("glue8", "rte"):
+        found = bench.query(MINI, task, kind="surrogate")
+        assert [task, f"{found.value:.2f}", f"± {found.std:.2f}"] in scores[:9]
+    find(explorer, "bert-tiny")
+    table = rows(explorer, "card-scores")
+    at = table.index(["cpu-lite: measured, 2 trainings, flexnas-bench"])
+    found = bench.query("bert-tiny", "rte", "cpu-lite")
+    assert ["rte", f"{found.value:.2f}", f"± {found.std:.2f}"] in table[at:]
+
+
+def test_a_filter_shows_the_cards_that_the_space_has(explorer):
+    everything = shown(explorer)
+    tick(explorer, "Place", "trained, outside")
+    assert shown(explorer) == 9_312
+    tick(explorer, "Hidden sizes", "128")
+    wide = sum(all(layer.hidden == 256 for layer in card.layers) for card in load_space("g1"))
+    assert (
+        shown(explorer)
+        == wide
+        == len(source(explorer, "cards-predicted")["x"]) + len(source(explorer, "cards-published")["x"])
+    )
+    tick(explorer, "Operations", "SA-SDP")
+    assert shown(explorer) < wide
+    explorer.find_element(By.ID, "reset").click()
+    assert shown(explorer) == everything
+
+
+def test_the_frontier_is_that_of_the_cards_shown(explorer):
+    tick(explorer, "Layers", "4")
+    dots, edge = source(explorer, "cards-predicted"), source(explorer, "edge-predicted")
+    sizes, values = np.array(dots["parameters"]), np.array(dots["value"])
+    best = frontier(sizes, values)
+    assert edge["parameters"] == sizes[best].tolist()
+    assert edge["value"] == values[best].tolist()
+
+
+def test_hovering_says_what_a_card_is(explorer):
+    find(explorer, "flexibert-mini")
+    x, y = explorer.execute_script(
+        "const [v] = Bokeh.index.roots.filter((one) => one.model === charts.map);"
+        "const box = v.el.getBoundingClientRect(), frame = v.frame;"
+        "return [box.x + frame.x_scale.compute(DATA.x[1109]), box.y + frame.y_scale.compute(DATA.y[1109])]"
+    )
+    chart = explorer.find_element(By.ID, "map")
+    middle = chart.rect["x"] + chart.rect["width"] / 2, chart.rect["y"] + chart.rect["height"] / 2
+    ActionChains(explorer).move_to_element_with_offset(chart, round(x - middle[0]), round(y - middle[1])).perform()
+    WebDriverWait(explorer, 10).until(lambda one: "flexibert-mini" in deep_text(one))
+
+
+def deep_text(browser):
+    """All text of the page, also in shadow roots."""
+    script = """
+        const said = (node) => (/STYLE|SCRIPT/.test(node.nodeName) ? [] : [node.shadowRoot, node].flatMap(walk));
+        const children = (node) => [...(node?.childNodes ?? [])];
+        const walk = (node) => children(node).flatMap((one) => (one.nodeType === 3 ? one.data : said(one)));
+        return walk(document.body).join(" ");
+    """
+    return browser.execute_script(script)
+
+
+def test_the_keyboard_walks_from_card_to_card(explorer):
+    find(explorer, "flexibert-mini")
+    explorer.find_element(By.ID, "map").send_keys(Keys.ARROW_RIGHT)
+    x = source(explorer, "ring")["x"][0]
+    assert text(explorer, "#card-heading") != "flexibert-mini"
+    assert x > explorer.execute_script("return DATA.x[1109]")
+    explorer.find_element(By.ID, "map").send_keys(Keys.ARROW_LEFT)
+    assert source(explorer, "ring")["x"][0] < x
+    explorer.find_element(By.CSS_SELECTOR, "#card-neighbors button").send_keys(Keys.ENTER)
+    assert text(explorer, "#card-heading") != ""
+
+
+def test_a_card_is_found_however_it_is_named(explorer):
+    for wanted in (str(load_space("g1").index(MINI)), MINI.hash, MINI.hash[:8], MINI.to_json()):
+        find(explorer, "bert-tiny")
+        assert text(explorer, "#card-heading") == "bert-tiny"
+        find(explorer, wanted)
+        assert text(explorer, "#card-heading") == "flexibert-mini"
+        assert explorer.current_url.endswith(f"#{MINI.hash}")
+
+
+def test_a_link_opens_on_a_card(chromium, page):
+    open_page(chromium, f"{page.as_uri()}#{MINI.hash}")
+    assert text(chromium, "#card-heading") == "flexibert-mini"
+    find(chromium, "no such card")
+    assert "No card no such card" in text(chromium, "#status")
+
+
+def test_measured_scores_leave_the_others_unknown(explorer):
+    Select(explorer.find_element(By.ID, "score")).select_by_visible_text("rte, cpu-lite")
+    measured, unknown = source(explorer, "cards-measured"), source(explorer, "cards-unknown")
+    bench = load_benchmark()
+    assert len(measured["x"]) == len(set(bench.hashes("rte", "cpu-lite")))
+    assert all(value is None for value in unknown["value"])
+    assert source(explorer, "cards-predicted")["x"] == []
+
+
+def test_methods_can_be_hidden(explorer):
+    assert "predicted scores" in text(explorer, "#curves-note")
+    visible = "return charts.curves.renderers.filter((one) => one.visible).length"
+    before = explorer.execute_script(visible)
+    explorer.find_element(By.XPATH, "//*[@id='methods']//label[normalize-space()='random']/input").click()
+    assert explorer.execute_script(visible) == before - 3
+
+
+def test_light_and_dark(explorer):
+    explorer.find_element(By.ID, "theme").click()
+    theme = explorer.execute_script("return document.documentElement.dataset.theme")
+    assert theme == "dark"
+    background = explorer.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background))) < 40
+    assert explorer.execute_script("return charts.frontier.left[0].major_label_text_color") == "#e8eaed"
+    explorer.find_element(By.ID, "theme").click()
+    assert explorer.execute_script("return charts.frontier.left[0].major_label_text_color") == "#1b1f24"
+
+
+def test_a_narrow_window_needs_no_scrolling_sideways(chromium, page):
+    chromium.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        open_page(chromium, f"{page.as_uri()}#{MINI.hash}")
+        assert chromium.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_every_control_has_a_name(explorer):
+    controls = explorer.find_elements(By.CSS_SELECTOR, "input, select, button")
+    assert len(controls) > 30
+    assert [one.get_attribute("outerHTML") for one in controls if one.is_displayed() and not one.accessible_name] == []
+
+
+def test_the_data_of_the_page_is_strict_json(page):
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S)
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
