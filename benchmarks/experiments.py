@@ -3,7 +3,8 @@
     python benchmarks/experiments.py --jobs 2     # hours on two cores; what is finished is kept in runs/experiments/
     python benchmarks/experiments.py --seeds 3 --budget 12 --out small --draft
 
-Figure 3: six methods search predicted scores with the noise of a training, in homogeneous cards and in G1. Figure 4(a):
+Figure 3: six methods search predicted scores with the noise of a training, in homogeneous cards and in G1, those that
+look at vectors with one-hot ones and with T2v. Figure 4(a):
 those that look at vectors search the trained encoders with vectors of T2v. For one seed all methods begin with the same
 ten cards of their space. Runs and their cards go to data/runs/, where `flexnas-bench figures` finds them.
 """
@@ -18,7 +19,7 @@ from typing import Any
 from shipping import ROOT, read, run, ship
 
 from flexnas_bench.figures.paper.spaces import PANELS
-from flexnas_bench.figures.paper.techniques import TECHNIQUES
+from flexnas_bench.figures.paper.techniques import WITH_VECTORS
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,10 @@ class Experiment:
     seeds: int
 
 
-WITH_VECTORS = ("gp-bo", "bananas", "boshnas")
 EXPERIMENTS = [
     *(
         Experiment(
-            panel.runs, {"budget": 40, "noisy": True, **panel.search}, {name: name for name in TECHNIQUES.values()}, 50
+            panel.runs, {"budget": 40, "noisy": True, **panel.search}, {name: name for name in panel.methods}, 50
         )
         for panel in PANELS
     ),

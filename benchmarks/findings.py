@@ -16,13 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from experiments import WITH_VECTORS
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from shipping import ROOT
 
 from flexnas_bench import Benchmark, EncoderLayer, ModelCard, load_benchmark, load_published, load_space
-from flexnas_bench.figures.paper.techniques import TECHNIQUES
+from flexnas_bench.figures.paper.techniques import TECHNIQUES, WITH_VECTORS
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, PREDICTED
 from flexnas_bench.searching.analysis import CONFIDENCE, estimate, paired_difference, paired_test
 from flexnas_bench.searching.comparison import Comparison
@@ -173,24 +172,23 @@ def percent(first: Iterable[float], second: Iterable[float]) -> float:
     return 100 * float(np.mean([after / before - 1 for before, after in zip(first, second, strict=True)]))
 
 
-def panels(first: Comparison, second: Comparison, letters: str, chosen: Sequence[str]) -> tuple[str, Gain, float]:
-    """Two panels of Figure 3: a row a method, and the gain of the mean of the chosen ones, also in percent."""
+def panels(first: Comparison, second: Comparison, letters: str, methods: Sequence[str]) -> tuple[str, Gain, float]:
+    """Two panels of Figure 3: a row a method, and the gain of the mean of all of these, also in percent."""
     step = min(map(last_step, (first, second)))
-    theirs = bars(letters, METHODS)
+    theirs = bars(letters, methods)
     rows, ends = [], {}
-    for name in METHODS:
+    for name in methods:
         found = gain(second.judged_at_end[name], first.judged_at_end[name], step)
         ends[name] = [float(one.judged_at_end[name][step].mean()) for one in (first, second)]
         published = theirs.loc[name, letters[1]] - theirs.loc[name, letters[0]]
         values = (f"{end:.2f}" for end in ends[name])
         rows.append([name, *values, judged(found.effect), f"{found.p:.3f}", f"{published:+.3f}"])
-    whole = gain(mean_of(second, chosen), mean_of(first, chosen), step)
-    what = f"mean of {', '.join(chosen)}" if len(chosen) < len(METHODS) else "mean of all"
-    published = (theirs[letters[1]] - theirs[letters[0]])[list(chosen)].mean()
-    rows.append([what, "", "", judged(whole.effect), f"{whole.p:.3f}", f"{published:+.3f}"])
+    whole = gain(mean_of(second, methods), mean_of(first, methods), step)
+    published = (theirs[letters[1]] - theirs[letters[0]]).mean()
+    rows.append(["mean", "", "", judged(whole.effect), f"{whole.p:.3f}", f"{published:+.3f}"])
     less = f"({letters[1]}) less ({letters[0]})"
     head = ["method", f"({letters[0]})", f"({letters[1]})", less, "p", f"{less}, as published"]
-    return table(head, rows), whole, percent(*zip(*(ends[name] for name in chosen), strict=True))
+    return table(head, rows), whole, percent(*zip(*ends.values(), strict=True))
 
 
 def richer_searches(bench: Benchmark, runs: Runs) -> Section:
@@ -219,15 +217,15 @@ def vector_searches(bench: Benchmark, runs: Runs) -> Section:
         return nothing
     first, second = runs["figure-3b"], runs["figure-3c"]
     found, whole, higher = panels(first, second, "bc", WITH_VECTORS)
-    theirs, control = bars("bc", METHODS), [name for name in METHODS if name not in WITH_VECTORS]
+    theirs, control = bars("bc", METHODS), bars("bc", [name for name in METHODS if name not in WITH_VECTORS])
     ahead = gain(second.judged_at_end["boshnas"], first.judged_at_end["bananas"], last_step(second)).effect
     text = together(
         title,
         f"{about(bench, second)} After {last_step(second)} evaluations with (b) one-hot vectors, (c) T2v; for one seed "
-        f"with the same first cards. {', '.join(control)} look at no vectors and are a control.",
+        f"with the same first cards. {', '.join(control.index)} look at no vectors: their runs are the same in both.",
         found,
         f"The paper: {VECTORS}; its bars are {percent(theirs['b'], theirs['c']):.1f} % higher in (c) in the mean of "
-        f"all, and {percent(*(bars('bc', control)[letter] for letter in 'bc')):.1f} % in that of the control. Here "
+        f"all, and {percent(control['b'], control['c']):.1f} % in that of those that look at no vectors. Here "
         f"it is {higher:+.2f} % for those that look at vectors: {verdict(whole.effect)}. The paper has BOSHNAS with "
         f"T2v {BOSHNAS_AHEAD} ahead of BANANAS with one-hot vectors; here by {judged(ahead)}.",
         "The predictions are a process over weighted one-hot features, which may favour searches with one-hot vectors.",

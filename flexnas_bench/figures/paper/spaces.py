@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
-from flexnas_bench.figures.paper.techniques import TECHNIQUE_COLOURS, TECHNIQUES
+from flexnas_bench.figures.paper.techniques import TECHNIQUE_COLOURS, TECHNIQUES, WITH_VECTORS
 from flexnas_bench.published.figures import load_published
 from flexnas_bench.searching.analysis import estimate
 from flexnas_bench.searching.comparison import Comparison
@@ -28,46 +28,55 @@ class Panel:
         runs: name of the shipped runs.
         title: above it.
         search: settings of its searches.
+        others: name of the shipped runs of methods that look at no vectors, if they are not its own.
     """
 
     letter: str
     runs: str
     title: str
     search: Mapping[str, Any]
+    others: str = ""
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """Optimizers whose runs are its own."""
+        return WITH_VECTORS if self.others else tuple(TECHNIQUES.values())
 
 
 PANELS = (
     Panel("a", "figure-3a", "one-hot,\nhomogeneous cards", {"space": "homogeneous", "embedding": "one-hot"}),
     Panel("b", "figure-3b", "one-hot,\nG1", {"space": "g1", "embedding": "one-hot"}),
-    Panel("c", "figure-3c", "T2v,\nG1", {"space": "g1", "embedding": "t2v-g1-d16"}),
+    Panel("c", "figure-3c", "T2v,\nG1", {"space": "g1", "embedding": "t2v-g1-d16"}, "figure-3b"),
 )
 
 
 def spaces_figure(bench: Benchmark) -> Plate:
     """Bars: means over seeds of the value of the card that a method recommends at the end; dots: seeds."""
-    found = [Comparison.read([data_folder() / "runs" / f"{panel.runs}.parquet"]) for panel in PANELS]
+    found = {panel.runs: Comparison.read([data_folder() / "runs" / f"{panel.runs}.parquet"]) for panel in PANELS}
     figure = new_figure(10.0, 5.0)
     rows: list[pd.DataFrame] = []
     published = load_published("fig3")
-    for axes, panel, comparison in zip(figure.subplots(1, 3, sharey=True), PANELS, found, strict=True):
-        last = {ours: comparison.judged[ours].iloc[:, -1] for ours in TECHNIQUES.values()}
+    for axes, panel in zip(figure.subplots(1, 3, sharey=True), PANELS, strict=True):
+        judged = (found[panel.others].judged_at_end if panel.others else {}) | found[panel.runs].judged_at_end
+        last = {ours: judged[ours].iloc[:, -1] for ours in TECHNIQUES.values()}
         rows += _bars(axes, panel, last)
         rows.append(_overlay(axes, panel, published[published["panel"] == panel.letter]))
         axes.set_title(panel.title, fontsize=10)
         plain(axes)
-    problem = found[0].problem
+    first = found[PANELS[0].runs]
+    problem, judged = first.problem, first.judged_at_end
     figure.axes[0].set_ylabel(f"recommended card, {problem['task']} (points)")
     values = pd.concat(rows)
     runs = values.loc[values["series"] == "run", "value"]
     figure.axes[0].set_ylim(runs.quantile(0.02) - 0.2, runs.max() + 0.1)
-    budget = max(comparison.judged["random"].columns.max() for comparison in found)
-    seeds = min(len(table) for comparison in found for table in comparison.judged.values())
-    source = bench.cite(bench.query(str(found[0].frames["random"]["card_hash"].iloc[0]), kind="surrogate"))
+    budget, seeds = judged["random"].columns.max(), len(judged["random"])
+    source = bench.cite(bench.query(str(first.frames["random"]["card_hash"].iloc[0]), kind="surrogate"))
     caption = (
         f"Expected {problem['task']} of the card recommended after {budget} evaluations with the noise of a training; "
         f"predicted scores, protocol {problem['protocol']} (surrogate of {source}). Dots: {seeds} seeds; ticks: means, "
         f"90 % intervals; some dots lie below the axis. Bars, {PUBLISHED}: Figure 3 of the paper, on a scale of its "
-        "own. The predictions are a process over weighted one-hot features, nearer to (b) than to (c). Runs: "
+        "own. RS, ES and REINFORCE look at no vectors, so (c) has their runs of (b). "
+        "The predictions are a process over weighted one-hot features, nearer to (b) than to (c). Runs: "
         "data/runs/figure-3*.parquet, by make experiments."
     )
     columns = ["panel", "method", "series", "seed", "value", "low", "high"]

@@ -10,6 +10,8 @@ TECHNIQUES = {
     "BANANAS": "bananas",
     "BOSHNAS": "boshnas",
 }
+#: Those that look at vectors of cards; runs of the others are the same whatever the embedding.
+WITH_VECTORS = ("gp-bo", "bananas", "boshnas")
 ABLATIONS = {
     "BOSHNAS": "boshnas",
     "W/o 2nd-order grad": "without second order",
