@@ -16,9 +16,9 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from flexnas_bench import Benchmark, ModelCard, Store, Training, load_benchmark, load_published
+from flexnas_bench.card import names_by_hash
 from flexnas_bench.errors import NotMeasuredError
-from flexnas_bench.figures.paper.tables import CARDS
-from flexnas_bench.named import NAMED_CARDS
+from flexnas_bench.figures.paper.tables import CARDS, task_of
 from flexnas_bench.records import training_of
 from flexnas_bench.results import GLUE8, SCRATCH
 from flexnas_bench.shipped import read_trainings
@@ -34,7 +34,7 @@ def main() -> None:
     bench = load_benchmark(store=options.store)
     own = [training_of(row) for row in Store(options.store).rows()] if options.store else []
     frame = _frame([*read_trainings(data_folder()), *own], options.protocol)
-    names = {ModelCard.named(name).hash: name for name in NAMED_CARDS}
+    names = names_by_hash()
     tasks = sorted(frame["task"].unique())
     _scores(bench, frame, names, tasks)
     _order(bench, frame, names, tasks)
@@ -88,7 +88,7 @@ def _order(bench: Benchmark, frame: pd.DataFrame, names: Mapping[str, str], task
     """Whether cards come in the order of other scores."""
     ours = _first(frame).mean(axis="columns")
     table = load_published("table3").set_index("model")
-    columns = {column: column.lower().replace("-", "") for column in table.columns}
+    columns = {column: task_of(column) for column in table.columns}
     shared = [column for column, task in columns.items() if task in tasks]
     theirs = {
         ModelCard.named(card).hash: float(table.loc[row, shared].mean())

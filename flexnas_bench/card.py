@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from flexnas_bench.cost import count_flops, count_parameters
@@ -119,6 +119,12 @@ class ModelCard:
     def graph(self) -> nx.DiGraph:
         """The block-level computational graph, each node with an attribute `label` (Figure 2)."""
         return BlockGraph.of(self.layers).to_networkx()
+
+
+@cache
+def names_by_hash() -> Mapping[str, str]:
+    """Names of the cards of the literature by their hashes."""
+    return {ModelCard.named(name).hash: name for name in NAMED_CARDS}
 
 
 def is_hash(text: object) -> bool:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flexnas_bench.card import ModelCard
+from flexnas_bench.card import ModelCard, names_by_hash
 from flexnas_bench.cli.lookup import OverlapOption
 from flexnas_bench.cli.output import Json, print_json, say, say_error
 from flexnas_bench.cli.training import DataOption, DeviceOption, ProtocolOption, read_tasks
@@ -26,7 +25,6 @@ from flexnas_bench.embedding.one_hot import OneHot
 from flexnas_bench.errors import OptionError
 from flexnas_bench.filling.job import Ending, Job, Outcome
 from flexnas_bench.loading import load_benchmark
-from flexnas_bench.named import NAMED_CARDS
 from flexnas_bench.optimizers.registry import make_optimizer
 from flexnas_bench.results import METRICS, SCRATCH
 from flexnas_bench.space import load_space
@@ -233,12 +231,7 @@ def _card_cells(job: Job, init: str) -> tuple[str, str, str, str]:
 
 def _name(card: ModelCard) -> str:
     """As the literature calls it, or the beginning of its hash."""
-    return _literature().get(card.hash, card.hash[:12])
-
-
-@cache
-def _literature() -> dict[str, str]:
-    return {ModelCard.named(name).hash: name for name in NAMED_CARDS}
+    return names_by_hash().get(card.hash, card.hash[:12])
 
 
 def _show(outcomes: Sequence[Outcome], left: int, tasks: Sequence[str], work: Work) -> None:

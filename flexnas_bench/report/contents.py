@@ -12,12 +12,11 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from flexnas_bench.benchmark import Benchmark
-from flexnas_bench.card import ModelCard
+from flexnas_bench.card import ModelCard, names_by_hash
 from flexnas_bench.embedding.base import Embedding
 from flexnas_bench.errors import NotInSpaceError, OptionError
 from flexnas_bench.figures.layout import lay_out
 from flexnas_bench.layer import EncoderLayer
-from flexnas_bench.named import NAMED_CARDS
 from flexnas_bench.processes import Progress
 from flexnas_bench.report.scores import score_tables, scored_cards
 
@@ -101,15 +100,14 @@ def _map(embedding: Embedding, others: Sequence[ModelCard]) -> tuple[np.ndarray[
 def _cards(cards: Sequence[ModelCard]) -> dict[str, Any]:
     """Cards as positions of their layers among all different layers, and what is computed of them."""
     layers = {layer: i for i, layer in enumerate(dict.fromkeys(layer for card in cards for layer in card.layers))}
-    positions = {card: i for i, card in enumerate(cards)}
-    names = {name: ModelCard.named(name) for name in NAMED_CARDS}
+    names = {i: names_by_hash().get(card.hash) for i, card in enumerate(cards)}
     return {
         "layers": [_layer(layer) for layer in layers],
         "cards": [[layers[layer] for layer in card.layers] for card in cards],
         "hashes": [card.hash for card in cards],
         "parameters": [card.parameters for card in cards],
         "flops": [card.flops() for card in cards],
-        "names": {positions[card]: name for name, card in names.items() if card in positions},
+        "names": {i: name for i, name in names.items() if name},
     }
 
 

@@ -86,8 +86,13 @@ def _space(bench: Benchmark, published: pd.DataFrame) -> tuple[pd.DataFrame, str
     return published.assign(space_g1=column), "space_g1: choices of the space that is shipped."
 
 
+def task_of(column: str) -> str:
+    """The task that the paper writes so, such as `SST-2`."""
+    return column.lower().replace("-", "")
+
+
 def _mini(bench: Benchmark, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    tasks = {column: column.lower().replace("-", "") for column in published.columns[2:-2]}
+    tasks = {column: task_of(column) for column in published.columns[2:-2]}
     rows = [row | {"scores": "published"} for row in published.drop(columns="recomputed_mean_of_9").to_dict("records")]
     for model in published["model"]:
         if model in CARDS:
@@ -133,7 +138,7 @@ def _budgets(bench: Benchmark, published: pd.DataFrame) -> tuple[pd.DataFrame, s
 
 
 def _settings(bench: Benchmark, published: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    tasks = [task.lower().replace("-", "") for task in published["task"]]
+    tasks = [task_of(task) for task in published["task"]]
     settings = bench.protocols["paper"]["finetuning"]["tasks"]
     ours = {f"{name}_here": [settings[task][name] for task in tasks] for name in ("learning_rate", "batch_size")}
     return published.assign(**ours), "Ours: protocol paper."
