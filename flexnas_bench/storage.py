@@ -131,9 +131,19 @@ def write_parquet(path: Path, table: pa.Table) -> None:
 def parquet_bytes(table: pa.Table) -> bytes:
     """A table as the content of a Parquet file."""
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd", compression_level=19)
+    pq.write_table(table, buffer, compression="zstd", compression_level=19, **_encodings(table.schema))
     content: bytes = buffer.getvalue().to_pybytes()
     return content
+
+
+def _encodings(schema: pa.Schema) -> dict[str, list[str]]:
+    """Numbers hardly repeat, so a dictionary of them would be larger than they are; vectors are kept byte by byte."""
+    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
+    vectors = [field.name for field in schema if pa.types.is_list(field.type)]
+    return {
+        "use_dictionary": [name for name in schema.names if name not in {*numbers, *vectors}],
+        "use_byte_stream_split": [f"{name}.list.element" for name in vectors],
+    }
 
 
 def read_parquet(path: Path, schema: pa.Schema | None = None, content: bytes | None = None) -> pa.Table:
