@@ -1,16 +1,30 @@
 """What several tests need: strategies for cards, a planted space, published figures where they are at hand."""
 
+import functools
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from flexnas_bench import DesignSpace, EncoderLayer, ModelCard, load_benchmark, load_space
+from flexnas_bench import (
+    DesignSpace,
+    EncoderLayer,
+    ModelCard,
+    load_benchmark,
+    load_space,
+    shipped,
+    storage,
+    verification,
+)
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.results import METRICS
+from tests.processes import Context
 
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
@@ -45,6 +59,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests keep out of the user's cache folder."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def sooner() -> Iterator[None]:
+    """Processes of the package begin with torch imported; what follows from code and cards alone is computed once.
+
+    That is its command line, and the facts of all cards of G1 that are in the tables of trainings.
+    """
+    contexts = {"spawn": Context()}
+    with pytest.MonkeyPatch.context() as patched:
+        real = multiprocessing.get_context
+        patched.setattr(multiprocessing, "get_context", lambda how=None: contexts.get(how) or real(how))
+        patched.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        patched.setattr(shipped, "_architecture", functools.cache(shipped._architecture))
         yield
 
 
@@ -88,6 +117,36 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip("GLUE and text are not beside this checkout")
     return DATA
+
+
+@pytest.fixture
+def some_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`verify` computes hash and size of every twentieth card only, as that takes the longest."""
+    check, check_found, read = verification._cards, verification._found, verification._card_of
+
+    def check_some(searches, cards):
+        trusted = {
+            row["card"]: SimpleNamespace(hash=row["card_hash"])
+            for rows in cards.values()
+            for i, row in enumerate(rows)
+            if i % 20
+        }
+        monkeypatch.setattr(verification, "_card_of", lambda text: trusted.get(text) or read(text))
+        yield from check_found(searches, cards)
+
+    monkeypatch.setattr(verification, "_cards", lambda rows: check(rows[::20]))
+    monkeypatch.setattr(verification, "_found", check_some)
+
+
+@pytest.fixture(scope="module")
+def hardly_compressed() -> Iterator[None]:
+    """Tables are a little larger than those that people get: that of all cards of G1 takes seconds otherwise."""
+    write = storage.pq.write_table
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            storage.pq, "write_table", lambda *what, **how: write(*what, **(how | {"compression_level": 1}))
+        )
+        yield
 
 
 #: A card that trains in a moment.

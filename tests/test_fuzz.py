@@ -101,13 +101,13 @@ def fuzz(examples):
     return settings(max_examples=examples, suppress_health_check=list(HealthCheck), derandomize=examples < 1_000)
 
 
-@fuzz(250)
+@fuzz(100)
 @given(CARD_TEXTS)
 def test_fuzzed_cards(text):
     check_card(text)
 
 
-@fuzz(250)
+@fuzz(150)
 @given(command_lines())
 def test_fuzzed_command_lines(arguments):
     check(arguments)

@@ -10,6 +10,7 @@ from flexnas_bench.shipped import read_trainings, training_tables
 from flexnas_bench.training.protocol import load_protocol
 from flexnas_bench.verification import verify_tables
 
+pytestmark = pytest.mark.usefixtures("hardly_compressed")
 DEEP = ModelCard.from_dict({"l": 1, "o": ["LT"], "h": [64], "n": [4], "f": [[96]], "p": ["DFT"]})
 ROW = {"protocol": "cpu-lite", "protocol_hash": load_protocol("cpu-lite").hash, "hardware": "1 core", "replicate": 7}
 
@@ -37,7 +38,7 @@ def test_the_shipped_trainings_are_read_back_as_they_are():
     assert results == storage.read_parquet(data / "results.parquet", RESULTS)
 
 
-def test_measured_scores_come_beside_the_published_ones(folder, store):
+def test_measured_scores_come_beside_the_published_ones(folder, store, some_cards):
     assert import_measured(store, "cpu-lite", folder) == 2
     before, after = read_trainings(storage.data_folder()), read_trainings(folder)
     assert repr([one for one in after if one.replicate != 7]) == repr(before), "as text, so that NaN equals NaN"

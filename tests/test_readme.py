@@ -25,14 +25,16 @@ README = (ROOT / "README.md").read_text()
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """A folder to work in that has the files which the pages name."""
+    """A folder to work in that has the files which the pages name, and a space of 40 cards."""
     (tmp_path / "docs").symlink_to(ROOT / "docs")
+    (tmp_path / "forty.jsonl").write_text("\n".join(card.to_json() for card in load_space("homogeneous").sample(40)))
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize(("page", "says"), [("README.md", "Serianni"), ("CONTRIBUTING.md", "best")])
 def test_the_python_of_a_page_runs(capsys, elsewhere, page, says):
-    programs = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text().replace("\n   ", "\n"), re.DOTALL)
+    text = (ROOT / page).read_text().replace("\n   ", "\n").replace("budget=20", "budget=12")
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(programs) >= 3
     names = {"__name__": "page"}
     exec("\n".join(programs), names)  # noqa: S102 - the point of the test
@@ -49,14 +51,24 @@ def check_failures(kind):
     assert len(set(optimizer.ask(3))) == 3
 
 
-@pytest.mark.parametrize("line", re.findall(r"^flexnas-bench (?!run|train|fill)([^#\n]*)", README, re.MULTILINE))
+LINES = re.findall(r"^flexnas-bench (?!run|train|fill)([^#\n]*)", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", LINES)
 def test_the_commands_of_the_readme_run(bench, elsewhere, monkeypatch, line):
-    small = line.replace("embed --space g1", "embed --space homogeneous")  # the same command in less than a minute
+    small = re.sub(r"^(ged|embed) --space g1", r"\1 --space forty.jsonl", line)  # the same commands on fewer cards
+    small = small.replace("flexibert-large", "flexibert-mini")
     for folder in re.findall(r"(runs/\S+)", line):
         search(bench, Path(folder).name.partition("-")[0], budget=12, out=folder)
     if line.startswith("verify"):  # of the tables, which a test of its own looks at
         monkeypatch.setattr(checking, "verify_tables", lambda folder: islice(verify_tables(folder), 3))
     assert run_app(small.split()) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in LINES if re.match("(ged|embed) --space g1", line)])
+def test_its_commands_run_on_all_of_g1(elsewhere, line):
+    assert run_app(line.split()) == 0
 
 
 def test_the_graph_of_the_readme_is_what_the_command_draws(elsewhere):
@@ -88,7 +100,7 @@ SECTIONS = {
         ("g1", 9),
         ("g1-noisy", 9),
         ("g2", 9),
-        ("g2-noisy", 9),
+        pytest.param("g2-noisy", 9, marks=pytest.mark.slow),  # as g1-noisy
         ("pool-ablations", 9),
         ("g1-ablations", 9),
     ],

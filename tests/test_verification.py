@@ -13,10 +13,11 @@ from flexnas_bench.surrogate.fitted import fitted_text, read_fitted
 from flexnas_bench.verification import SCHEMAS, verify_store, verify_tables
 
 TINY = ModelCard.named("bert-tiny")
+pytestmark = pytest.mark.usefixtures("hardly_compressed")
 
 
 @pytest.fixture(scope="module")
-def smaller(tmp_path_factory):
+def smaller(tmp_path_factory, hardly_compressed):
     """A copy of the shipped data with the searches of one method only, which is quicker to check."""
     folder = tmp_path_factory.mktemp("data")
     shutil.copytree(storage.data_folder(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -66,7 +67,12 @@ def edit(folder, name, change):
     storage.write_checksums(folder, [name])
 
 
-def test_what_is_shipped_is_sound():
+@pytest.mark.slow
+def test_all_that_is_shipped_is_sound():
+    assert problems(verify_tables(storage.data_folder())) == {}
+
+
+def test_what_is_shipped_is_sound(some_cards):
     checks = list(verify_tables(storage.data_folder()))
     assert problems(checks) == {}
     assert {check.what: check.count for check in checks}["cards"] == 9_796

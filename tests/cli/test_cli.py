@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flexnas_bench import ModelCard, cli, search, storage
+from flexnas_bench import ModelCard, cli, load_space, search, storage
 from flexnas_bench.cli.app import run_app
 from flexnas_bench.optimizers import registry
 from flexnas_bench.results import GLUE_METRICS
@@ -77,7 +77,7 @@ def test_info_of_a_card(flexnas, bench):
     assert "scores: no scores" not in out  # the early run has it, on a scale of its own
     assert "flexibert-2021-early" in out
     assert ModelCard.named("flexibert-mini").hash in out
-    assert "scores: no scores" in flexnas("info", "bert-2-256")[1]
+    assert "scores: no scores" in flexnas("info", load_space("g3")[123_456_789].to_json())[1]
     facts = json.loads(flexnas("info", bench.best().card_hash, "--json")[1])
     assert facts["spaces"] == ["g2", "g3", "pool"]
     assert facts["parameters"] == bench.card(facts["hash"]).parameters
@@ -288,7 +288,10 @@ def test_a_shorter_run_says_that_its_folder_has_more(flexnas, tmp_path):
     assert "10 cards that all begin with" in flexnas(*run[:-1], tmp_path / "b", "--budget", 8)[1]
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],  # as test_training.py has it
+)
 def test_a_search_ends_quietly_when_it_is_told_to(tmp_path, how, code):
     command = [sys.executable, "-m", "flexnas_bench", "run", "--budget", "400", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -322,6 +325,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(flexnas, tmp_path):
     assert err.count("\n") == 1
 
 
+@settings(max_examples=25)
 @given(any_cards | st.text(max_size=40))
 def test_no_card_ends_in_a_traceback(card):
     text = card if isinstance(card, str) else card.to_json()

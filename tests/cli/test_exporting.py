@@ -14,6 +14,7 @@ from flexnas_bench.modeling import (
     FlexiBertForSequenceClassification,
     load_model,
 )
+from tests.processes import Command
 
 TINY = ModelCard.named("bert-tiny")
 
@@ -161,15 +162,17 @@ def test_what_is_there_stays(flexnas, tmp_path):
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["mine"]
 
 
-def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path):
+def fill_the_disk():
     """The limit of the size of a file stands for it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    command = [sys.executable, "-m", "flexnas_bench", "export", "bert-tiny", "--out", str(tmp_path / "model")]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "too large" in done.stderr.lower()
-    assert not list(tmp_path.iterdir())
+def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path):
+    (tmp_path / "here").mkdir()
+    export = Command(["export", "bert-tiny", "--out", tmp_path / "here" / "model"], tmp_path, fill_the_disk)
+    export.start()
+    export.join()
+    assert export.exitcode == 2, export.errors
+    assert export.errors.count("\n") == 1
+    assert "too large" in export.errors.lower()
+    assert not list((tmp_path / "here").iterdir())

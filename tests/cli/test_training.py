@@ -3,8 +3,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from flexnas_bench import ModelCard, Store
 from flexnas_bench.cli.app import run_app
 from tests.conftest import SMALL
+from tests.processes import Command
 
 CARD = json.dumps(SMALL)
 
@@ -93,16 +92,19 @@ def test_a_card_must_be_one(train, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def start(command):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "flexnas_bench", *command]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+@pytest.fixture
+def begin(train, tmp_path):
+    """Starts a training in a process of its own, which has its folder when it is handed over."""
 
+    def start():
+        process = Command(train("--tasks", "rte"), tmp_path)
+        process.start()
+        while not (tmp_path / "out" / "tasks.jsonl").exists():
+            assert process.is_alive(), process.errors
+            time.sleep(0.02)
+        return process
 
-def until(condition, process):
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    return start
 
 
 @pytest.fixture
@@ -113,43 +115,40 @@ def long(small_protocol):
 
 @pytest.mark.usefixtures("long")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_pretraining_is_kept(train, tmp_path, number, code):
+def test_an_interrupted_pretraining_is_kept(begin, tmp_path, number, code):
     out = tmp_path / "out"
-    process = start(train("--tasks", "rte"))
-    until((out / "tasks.jsonl").exists, process)
+    process = begin()
     time.sleep(3)
-    process.send_signal(number)
-    error = process.communicate(timeout=60)[1]
-    assert process.returncode == code, error
-    assert "the same command goes on from there" in error
-    assert "Traceback" not in error
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == code, process.errors
+    assert "the same command goes on from there" in process.errors
+    assert "Traceback" not in process.errors
     assert (out / "pretraining.safetensors").exists()
     assert not (out / "model").exists()
 
 
 @pytest.mark.usefixtures("long")
-def test_who_presses_twice_does_not_wait(train, tmp_path):
-    process = start(train("--tasks", "rte"))
-    until((tmp_path / "out" / "tasks.jsonl").exists, process)
+def test_who_presses_twice_does_not_wait(begin, tmp_path):
+    process = begin()
     time.sleep(3)
-    process.send_signal(signal.SIGINT)
+    os.kill(process.pid, signal.SIGINT)
     time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, error
-    assert "Traceback" not in error
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130, process.errors
+    assert "Traceback" not in process.errors
     assert not list((tmp_path / "out").glob(".pretraining*"))  # nothing half written
 
 
 @pytest.mark.usefixtures("long")
-def test_two_at_once_do_not_mix(train, tmp_path, capsys):
-    first = start(train("--tasks", "rte"))
-    until((tmp_path / "out" / "tasks.jsonl").exists, first)
+def test_two_at_once_do_not_mix(begin, train, capsys):
+    first = begin()
     assert run_app(train("--tasks", "rte")) == 2
     assert "another process is writing" in capsys.readouterr().err
-    assert first.poll() is None
+    assert first.is_alive()
     first.kill()
-    first.communicate()
+    first.join()
 
 
 def test_a_damaged_folder_is_told(train, tmp_path, capsys):

@@ -22,7 +22,7 @@ def loss(points, distances):
 
 @pytest.fixture(scope="module")
 def distances():
-    return ged_bounds(load_space("g1").sample(300, seed=3))[0]
+    return ged_bounds(load_space("g1").sample(150, seed=3))[0]
 
 
 @pytest.mark.parametrize("n", [2, 40, 1_300])

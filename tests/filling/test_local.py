@@ -3,12 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 import time
 
 import pytest
 
 from flexnas_bench import ModelCard, Store
+from flexnas_bench.cli.app import run_app
 from flexnas_bench.filling import fill as module
 from flexnas_bench.filling.fill import Filler
 from flexnas_bench.filling.job import Ending, folder_name
@@ -19,10 +19,7 @@ from flexnas_bench.filling.planned import Planned
 from flexnas_bench.loading import load_benchmark
 from tests.conftest import SMALL
 from tests.filling.conftest import CARDS, TASKS, complete
-
-
-def environment():
-    return os.environ | {"OMP_NUM_THREADS": "1"}
+from tests.processes import Command
 
 
 def test_a_killed_worker_is_replaced_and_its_training_goes_on(work, tmp_path):
@@ -34,10 +31,10 @@ def test_a_killed_worker_is_replaced_and_its_training_goes_on(work, tmp_path):
             killed.append(crew._busy[0].process.pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    outcomes = fill(work, CARDS[:2], kill)
+    (outcome,) = fill(work, CARDS[:1], kill)
     assert killed
-    assert [one.ending for one in outcomes] == [Ending.FINISHED] * 2
-    assert complete(tmp_path / "store", CARDS[:2])
+    assert outcome.ending == Ending.FINISHED
+    assert complete(tmp_path / "store", CARDS[:1])
 
 
 def fill(work, cards, tell=None, overlap=None):
@@ -62,12 +59,12 @@ def test_what_ails_one_training_stops_no_other_and_its_process_is_replaced(work,
     def look(engine, _):
         processes.extend(one.process.pid for one in engine._crews[0]._idle + engine._crews[0]._busy)
 
-    outcomes = {one.job.card: one for one in fill(work, CARDS[:2], look)}
-    first, second = (outcomes[ModelCard.from_dict(card)] for card in CARDS[:2])
+    outcomes = {one.job.card: one for one in fill(work, CARDS, look)}
+    first, second = (outcomes[ModelCard.from_dict(card)] for card in CARDS)
     assert (first.ending, second.ending) == (Ending.FAILED, Ending.FINISHED)
     assert "training.json is not readable" in first.why
     assert len(set(processes)) >= 2
-    assert complete(tmp_path / "store", CARDS[1:2])
+    assert complete(tmp_path / "store", CARDS[1:])
 
 
 def test_weights_go_from_a_donor_to_those_that_it_serves(work, tmp_path):
@@ -87,45 +84,49 @@ def test_weights_go_from_a_donor_to_those_that_it_serves(work, tmp_path):
     assert saved == {row["pretrain_seconds"] for row in rows if row["hash"] == donor.hash}
 
 
-def test_a_driver_killed_with_its_workers_goes_on(command, tmp_path):
-    driver = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    store = Store(tmp_path / "store")
-    while not (store.exists() and store.rows()):
-        assert driver.poll() is None
+def begin(words, tmp_path, moment):
+    """A command in a process of its own, after it has come to some moment."""
+    driver = Command(words, tmp_path)
+    driver.start()
+    while not moment():
+        assert driver.is_alive(), driver.errors
         time.sleep(0.05)
+    return driver
+
+
+def scores(folder):
+    return Store(folder).rows() if Store(folder).exists() else []
+
+
+def test_a_driver_killed_with_its_workers_goes_on(words, tmp_path, capsys):
+    store = tmp_path / "store"
+    driver = begin(words, tmp_path, lambda: scores(store))
     driver.kill()
-    driver.wait()
-    assert not complete(tmp_path / "store")
+    driver.join()
+    assert not complete(store)
     time.sleep(1)  # for its workers to notice
-    kept = store.rows()
-    done = subprocess.run([*command, "--json"], env=environment(), capture_output=True, text=True, check=True)
-    assert complete(tmp_path / "store")
-    assert all(row in store.rows() for row in kept)
-    assert json.loads(done.stdout)["left"] == 0
+    kept = scores(store)
+    assert run_app([*words, "--json"]) == 0
+    assert complete(store)
+    assert all(row in scores(store) for row in kept)
+    assert json.loads(capsys.readouterr().out)["left"] == 0
 
 
-def test_two_commands_on_one_store_share_the_work(command, tmp_path):
-    both = [
-        subprocess.Popen([*command, "--json"], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    told = [one.communicate() for one in both]
-    assert [one.returncode for one in both] == [0, 0], told
+def test_two_commands_on_one_store_share_the_work(words, tmp_path):
+    one = begin(words, tmp_path, lambda: list(tmp_path.rglob("training.json")))
+    assert run_app(words) == 0
+    one.join()
+    assert one.exitcode == 0, one.errors
     assert complete(tmp_path / "store")
 
 
 @pytest.mark.slow
-def test_an_interrupted_one_ends_at_once_and_goes_on(command, tmp_path):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    driver = subprocess.Popen(command, env=environment(), text=True, start_new_session=True, **pipes)
-    store = Store(tmp_path / "store")
-    while not (store.exists() and store.rows()):
-        assert driver.poll() is None
-        time.sleep(0.05)
+def test_an_interrupted_one_ends_at_once_and_goes_on(words, tmp_path):
+    driver = begin(words, tmp_path, lambda: scores(tmp_path / "store"))
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
-    _, told = driver.communicate(timeout=60)
-    assert driver.returncode == 130
-    assert "the same command goes on from there" in told
-    assert "Traceback" not in told
-    subprocess.run(command, env=environment(), capture_output=True, check=True)
+    driver.join(60)
+    assert driver.exitcode == 130
+    assert "the same command goes on from there" in driver.errors
+    assert "Traceback" not in driver.errors
+    assert run_app(words) == 0
     assert complete(tmp_path / "store")

@@ -55,7 +55,7 @@ def test_the_shipped_ones_are_installed():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_card_twice_until_the_space_is_empty(name, small):
-    optimizer = make_optimizer(name, small, seed=1, initial=5)
+    optimizer = make_optimizer(name, small, seed=1, initial=9)
     assert set(play(optimizer, 14)) == set(small)
     with pytest.raises(SpaceExhaustedError):
         optimizer.ask()
@@ -63,7 +63,7 @@ def test_no_card_twice_until_the_space_is_empty(name, small):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_cards_and_another_does_not(name, pool):
-    first, again, other = (play(make_optimizer(name, pool, seed=seed), 16) for seed in (4, 4, 5))
+    first, again, other = (play(make_optimizer(name, pool, seed=seed), 13) for seed in (4, 4, 5))
     assert first == again
     assert first != other
 
@@ -77,16 +77,16 @@ def test_the_initial_cards_depend_on_the_seed_alone(name, pool):
 @pytest.mark.parametrize("name", NAMES)
 def test_telling_a_history_again_restores_the_state(name, pool):
     optimizer = make_optimizer(name, pool, seed=2)
-    cards = play(optimizer, 15)
+    cards = play(optimizer, 13)
     restored = make_optimizer(name, pool, seed=2)
     restored.tell(cards, [value(card) for card in cards])
-    assert play(restored, 4) == play(optimizer, 4)
+    assert play(restored, 2) == play(optimizer, 2)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_telling_and_marking_what_is_pending_restores_the_state(name, pool):
     optimizer, restored = (make_optimizer(name, pool, seed=2, initial=8) for _ in range(2))
-    cards = play(optimizer, 11)
+    cards = play(optimizer, 10)
     pending = optimizer.ask(3)
     restored.tell(cards, [value(card) for card in cards])
     restored.mark_pending(pending)
@@ -109,12 +109,12 @@ def test_a_batch_has_different_cards_none_of_them_pending(name, pool):
 @pytest.mark.parametrize("name", NAMES)
 def test_failed_evaluations_do_no_harm(name, pool):
     optimizer = make_optimizer(name, pool, seed=6, initial=4)
-    for i in range(14):
+    for i in range(10):
         (card,) = optimizer.ask()
         optimizer.tell([card], [math.nan if i % 3 == 0 or i < 5 else value(card)])
-    assert len(set(optimizer.indices)) == 14
+    assert len(set(optimizer.indices)) == 10
     all_failed = make_optimizer(name, pool, seed=6, initial=2)
-    for _ in range(4):
+    for _ in range(3):
         all_failed.tell(all_failed.ask(), [math.nan])
 
 
@@ -133,18 +133,18 @@ def test_three_billion_cards(name):
     assert all(card in space for card in cards)
 
 
-@pytest.mark.parametrize("embedding", ["t2v-g1-d16", "best"])
+@pytest.mark.parametrize("embedding", ["t2v-g1-d16", pytest.param("best", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", NAMES)
 def test_any_embedding_will_do(name, embedding, pool):
-    assert len(set(play(make_optimizer(name, pool, embedding=embedding, initial=6), 8))) == 8
+    assert len(set(play(make_optimizer(name, pool, embedding=embedding, initial=6), 7))) == 7
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_values_do_no_harm(name, pool):
     optimizer = make_optimizer(name, pool, seed=7, initial=1)
-    for _ in range(6):
+    for _ in range(4):
         optimizer.tell(optimizer.ask(), [70.0])
-    assert len(set(optimizer.indices)) == 6
+    assert len(set(optimizer.indices)) == 4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -178,19 +178,19 @@ def test_what_makes_no_sense_is_refused(name, pool):
             make_optimizer(name, pool, **options)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_never_loads_what_is_known(name):
+def test_none_loads_what_is_known():
     contracts = tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]
     (known,) = (c["forbidden_modules"] for c in contracts if c["name"] == "Who proposes never sees what is known")
     assert "flexnas_bench.answers" in known
     program = (
-        "import sys; from flexnas_bench import make_optimizer; "
-        f"o = make_optimizer({name!r}, 'pool', initial=3); "
-        "[o.tell(o.ask(), [float(i)]) for i in range(5)]; "
-        f"print([m for m in sys.modules if m.startswith({tuple(known)!r})])"
+        "import sys; from flexnas_bench import make_optimizer\n"
+        f"for name in {NAMES}:\n"
+        "    o = make_optimizer(name, 'pool', initial=3)\n"
+        "    [o.tell(o.ask(), [float(i)]) for i in range(5)]\n"
+        f"    assert not [m for m in sys.modules if m.startswith({tuple(known)!r})], name\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("chosen", [[], [3, 3], [0, 1, 2], [-1], [491], [7]])

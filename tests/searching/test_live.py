@@ -28,7 +28,7 @@ LT = ["DFT"]
 def search(small_data, small_protocol, tmp_path):
     (tmp_path / "tiny.toml").write_text(SPACE)
 
-    def command(*arguments, out="out", budget="4"):
+    def command(*arguments, out="out", budget="3"):
         common = ["--space", str(tmp_path / "tiny.toml"), "--data", str(small_data), "--out", str(tmp_path / out)]
         common += ["--optimizer", "random", "--protocol", str(small_protocol), "--budget", budget, "--task", "rte"]
         return ["run", "--live", *common, *arguments]
@@ -46,24 +46,24 @@ def test_values_are_those_of_trainings(search, tmp_path, capsys):
     assert summary["settings"]["kind"] == "live"
     assert summary["best_result"]["origin"] == "measured"
     rows, bench = read_runs(tmp_path / "out" / RUNS_FILE), load_benchmark(store=tmp_path / "out" / "store")
-    assert len(rows) == 4
+    assert len(rows) == 3
     for row in rows.itertuples():
         found = bench.query(row.card_hash, "rte", "small")
         assert (row.value, row.origin) == (found.value, "measured")
         assert row.cost_seconds == pytest.approx(found.cost_seconds)
-    assert len(Store(tmp_path / "out" / "store").rows()) == 4
+    assert len(Store(tmp_path / "out" / "store").rows()) == 3
 
 
 def test_it_goes_on_and_trains_nothing_twice(search, tmp_path, monkeypatch):
     trained = []
     real = Backend._pretrain
     monkeypatch.setattr(Backend, "_pretrain", lambda self, card, *some: trained.append(card) or real(self, card, *some))
-    assert run_app(search(budget="2")) == 0
-    assert len(trained) == 2
-    assert run_app(search(budget="4")) == 0
-    assert len(trained) == 4
+    assert run_app(search(budget="1")) == 0
+    assert len(trained) == 1
+    assert run_app(search(budget="3")) == 0
+    assert len(trained) == 3
     assert run_app(search("--store", str(tmp_path / "out" / "store"), out="other")) == 0
-    assert len(trained) == 4  # the store had them all
+    assert len(trained) == 3  # the store had them all
     pd.testing.assert_frame_equal(frame(tmp_path / "other"), frame(tmp_path / "out"))
 
 
@@ -76,9 +76,9 @@ def test_seeds_share_what_is_trained(search, tmp_path):
 
 
 def test_weights_are_transferred(search, tmp_path):
-    assert run_app(search("--transfer", "--overlap", "0.5", budget="12")) == 0
+    assert run_app(search("--transfer", "--overlap", "0.5", budget="5")) == 0
     rows = Store(tmp_path / "out" / "store").rows()
-    assert len(rows) == 12
+    assert len(rows) == 5
     first, *others = rows
     assert first["init"] == "scratch"
     assert any(row["init"] != "scratch" for row in others)
@@ -115,18 +115,18 @@ def test_settings_of_trainings_need_one(capsys):
 
 
 def test_scores_of_other_settings_are_not_taken(search, small_protocol, tmp_path, capsys):
-    assert run_app(search(budget="2")) == 0
+    assert run_app(search(budget="1")) == 0
     small_protocol.write_text(small_protocol.read_text().replace("steps = 6", "steps = 7"))
     assert run_app(search("--store", str(tmp_path / "out" / "store"), out="other")) == 2
     assert "scores of protocol small under other settings" in capsys.readouterr().err
 
 
 def test_another_seed_in_the_store_is_not_averaged(search, small_data, small_protocol, tmp_path):
-    assert run_app(search(budget="2")) == 0
+    assert run_app(search(budget="1")) == 0
     before = frame(tmp_path / "out")
     card = read_runs(tmp_path / "out" / RUNS_FILE)["card_hash"].iloc[0]
     store, again = str(tmp_path / "out" / "store"), str(tmp_path / "again")
     train = ["train", card, "--protocol", str(small_protocol), "--data", str(small_data), "--tasks", "rte"]
     assert run_app([*train, "--store", store, "--seed", "1", "--out", again]) == 0
-    assert run_app(search(budget="2")) == 0  # goes on with the values it had
+    assert run_app(search(budget="1")) == 0  # goes on with the values it had
     pd.testing.assert_frame_equal(frame(tmp_path / "out"), before)

@@ -54,7 +54,7 @@ def test_the_best_card_has_the_best_value(bench):
     assert bench.query(run.best_card, "rte").value == run.frame["best"].iloc[-1] == run.frame["value"].max()
 
 
-@pytest.mark.parametrize(("optimizer", "budget"), [("random", 25), ("boshnas", 14)])
+@pytest.mark.parametrize(("optimizer", "budget"), [("random", 25), ("boshnas", 12)])
 def test_a_search_cut_anywhere_goes_on_as_if_nothing_had_happened(bench, tmp_path, optimizer, budget):
     whole = search(bench, optimizer, budget=budget, seed=2)
     out = tmp_path / "run"

@@ -35,7 +35,7 @@ def test_an_optimizer_is_told_in_the_order_of_finishing(bench):
 
 @pytest.mark.parametrize("optimizer", ["evolution", "tpe", "boshnas"])
 def test_a_search_that_is_cut_goes_on(bench, tmp_path, optimizer):
-    budget = 16 if optimizer == "boshnas" else 30
+    budget = 14 if optimizer == "boshnas" else 30
     settings = {"budget": budget, "seed": 2, "workers": 4, "transfer": True, "overlap": 0.5}
     whole = search(bench, optimizer, **settings, out=tmp_path)
     path = journal_path(tmp_path, 2)

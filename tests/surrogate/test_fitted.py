@@ -61,8 +61,8 @@ def test_fitting_again_finds_the_shipped_model_and_its_predictions(bench, task):
         assert (ours.length, ours.variance) == pytest.approx((theirs.length, theirs.variance), rel=1e-3)
         assert ours.noises == pytest.approx(theirs.noises, rel=1e-3)
     table = read_shipped(PREDICTED_G1, PREDICTIONS).to_pandas()
-    rows = table[table["task"] == task]
-    cards = list(load_space("g1"))
+    rows = table[table["task"] == task].iloc[::10]
+    cards = list(load_space("g1"))[::10]
     assert rows["hash"].tolist() == [card.hash for card in cards]
     found = shipped.predict(cards)
     assert np.abs(again.predict(cards).mean - found.mean).max() < 0.01

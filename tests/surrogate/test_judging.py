@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import kendalltau, norm, spearmanr
 
 from flexnas_bench import load_space
-from flexnas_bench.surrogate import Surrogate, Trained
+from flexnas_bench.surrogate import Surrogate, Trained, judging
 from flexnas_bench.surrogate.judging import figures, judge, noise_ceiling, noise_samples, paired, regret, top_overlap
 from flexnas_bench.surrogate.validation import HeldOut, cross_validate
 
@@ -55,14 +55,16 @@ def test_intervals_hold_what_is_true_and_do_not_shrink_where_readings_are_only_r
     for _ in range(200):
         mean = rng.normal(70, 3, 400)
         fresh.append(kendalltau(mean, mean + rng.normal(size=400)).statistic)
-    found, repeated = (judge([some])["Kendall tau"] for some in (single, single.where(np.tile(np.arange(400), 4))))
+    samples = (single, single.where(np.tile(np.arange(400), 4)))
+    found, repeated = (judge([some], resamples=200)["Kendall tau"] for some in samples)
     assert found.low < np.mean(fresh) < found.high
     assert found.high - found.low == pytest.approx(np.ptp(np.quantile(fresh, [0.05, 0.95])), rel=0.25)
     assert repeated.high - repeated.low == pytest.approx(found.high - found.low, rel=0.1)
     assert math.isnan(judge([held], resamples=0)["R2"].low)
 
 
-def test_differences_of_models_are_of_the_same_cards(held):
+def test_differences_of_models_are_of_the_same_cards(held, monkeypatch):
+    monkeypatch.setattr(judging, "RESAMPLES", 80)
     worse = dataclasses.replace(held, mean=held.mean + np.random.default_rng(2).normal(size=500))
     found = paired([held], [worse])
     assert found["Kendall tau"].value == pytest.approx(figures(held)["Kendall tau"] - figures(worse)["Kendall tau"])

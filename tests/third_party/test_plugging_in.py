@@ -30,7 +30,8 @@ def test_it_is_short():
     assert len(SOURCE.read_text().splitlines()) < 40
 
 
-@pytest.mark.parametrize("name", ["annealing", "annealing:Annealing"])
+# By class it is found in another way alone, which tests/cli/test_cli.py takes too.
+@pytest.mark.parametrize("name", ["annealing", pytest.param("annealing:Annealing", marks=pytest.mark.slow)])
 def test_it_runs_from_the_command_line(bench, installed, tmp_path, name):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "flexnas_bench"]

@@ -1,13 +1,11 @@
 import dataclasses
 import json
 import math
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing import Pipe
 
 import numpy as np
 import pytest
@@ -18,12 +16,14 @@ from flexnas_bench import ModelCard, Store, load_benchmark
 from flexnas_bench.errors import DataError, ResultConflictError, RunMismatchError
 from flexnas_bench.modeling import load_model
 from flexnas_bench.training import backend as module
+from flexnas_bench.training import pretraining
 from flexnas_bench.training.backend import Backend
 from flexnas_bench.training.donors import FACTS
 from flexnas_bench.training.finetuning import Finetuner
 from flexnas_bench.training.protocol import load_protocol
 from flexnas_bench.training.workplace import JOURNAL, MODEL, TaskJournal, read_curves
 from tests.conftest import SMALL
+from tests.processes import Process
 
 CARD = ModelCard.from_dict(SMALL)
 TASKS = ["rte", "stsb", "wnli"]
@@ -257,19 +257,17 @@ def test_a_full_disk_loses_nothing_that_is_finished(make, tmp_path, monkeypatch)
     assert [row["task"] for row in Store(tmp_path / "store").rows()] == TASKS
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from flexnas_bench import ModelCard, Store
-from flexnas_bench.training import pretraining
-from flexnas_bench.training.backend import Backend
-from flexnas_bench.training.protocol import load_protocol
-from tests.training.test_backend import CARD, TASKS
-pretraining.INTERVAL = 0.0
-data, protocol, out = map(Path, sys.argv[1:])
-backend = Backend(load_protocol(protocol), data, Store(out.with_name(out.name + "-store")))
-backend.train(CARD, TASKS, out, progress=lambda *some: print(*some, sep=";", flush=True))
-"""
+def train_in_one_thread(data, protocol, out, tell=None):
+    """With a checkpoint after every step."""
+    threads, interval = torch.get_num_threads(), pretraining.INTERVAL
+    torch.set_num_threads(1)
+    pretraining.INTERVAL = 0.0
+    try:
+        backend = Backend(load_protocol(protocol), data, Store(out.with_name(out.name + "-store")))
+        backend.train(CARD, TASKS, out, progress=tell and (lambda *some: tell.send(";".join(map(str, some)))))
+    finally:
+        torch.set_num_threads(threads)
+        pretraining.INTERVAL = interval
 
 
 @pytest.mark.parametrize(
@@ -283,21 +281,19 @@ backend.train(CARD, TASKS, out, progress=lambda *some: print(*some, sep=";", flu
 )
 def test_a_killed_training_ends_as_another(small_data, small_protocol, tmp_path, place):
     """Killed in pre-training, in fine-tuning, and while the results of a task are written."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-
-    def command(out):
-        return [sys.executable, "-c", KILLED, str(small_data), str(small_protocol), str(tmp_path / out)]
-
-    with subprocess.Popen(command("killed"), stdout=subprocess.PIPE, text=True, env=environment) as process:
-        for line in process.stdout:
-            if line.startswith(place):
-                time.sleep(0.01)
-                os.kill(process.pid, signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    told, tell = Pipe(duplex=False)
+    process = Process(target=train_in_one_thread, args=(small_data, small_protocol, tmp_path / "killed", tell))
+    process.start()
+    tell.close()
+    while not told.recv().startswith(place):
+        pass
+    time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     left = Store(tmp_path / "killed-store").rows() if (tmp_path / "killed-store" / "store.toml").exists() else []
     for out in ("killed", "whole"):
-        subprocess.run(command(out), check=True, stdout=subprocess.DEVNULL, env=environment)
+        train_in_one_thread(small_data, small_protocol, tmp_path / out)
     found, expected = (Store(tmp_path / f"{out}-store").rows() for out in ("killed", "whole"))
     assert found[: len(left)] == left
     seconds = {"pretrain_seconds": None, "finetune_seconds": None}

@@ -1,8 +1,5 @@
-import os
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing import Pipe
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from flexnas_bench.training.corpus import Corpus
 from flexnas_bench.training.optimization import adamw, rate
 from flexnas_bench.training.pretraining import CHECKPOINT, Pretrainer
 from flexnas_bench.training.recipe import Pretraining, digest
+from tests.processes import Process
 
 CARD = ModelCard(
     (
@@ -70,38 +68,30 @@ def test_an_interrupted_run_ends_with_the_very_weights_of_another(tmp_path):
     torch.testing.assert_close(state(again), state(whole), atol=0, rtol=0)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from flexnas_bench.training import pretraining
-from tests.training.test_pretraining import trainer
-pretraining.INTERVAL = 0.0
-one = trainer(Path(sys.argv[1]), steps=15)
-print(one.step, flush=True)
-one.run(lambda step: print(step, flush=True))
-"""
+def train_and_tell(folder, tell):
+    pretraining.INTERVAL = 0.0
+    trainer(folder, steps=15).run(tell.send)
 
 
 @pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 7])
 def test_a_killed_process_goes_on(tmp_path, after):
     """Killed without warning, at any moment of a step or of writing a checkpoint, which there is after every step."""
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    for line in process.stdout:
-        if int(line) >= after:
-            time.sleep(0.003 * after)
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    process.communicate()
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
-    assert int(done[0]) >= after  # what was finished is not done again
+    told, tell = Pipe(duplex=False)
+    process = Process(target=train_and_tell, args=(tmp_path / "killed", tell))
+    process.start()
+    tell.close()
+    while told.recv() < after:
+        pass
+    time.sleep(0.003 * after)
+    process.kill()
+    process.join()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     whole, again = trainer(tmp_path / "whole", steps=15), trainer(tmp_path / "killed", steps=15)
+    assert again.step >= after  # what was finished is not done again
     whole.run()
+    again.run()
     torch.set_num_threads(threads)
-    assert again.step == 15
     assert again.losses == whole.losses
     torch.testing.assert_close(state(again), state(whole), atol=0, rtol=0)
 
@@ -164,7 +154,7 @@ def test_a_model_learns_to_look_at_the_other_words(tmp_path):
     card = ModelCard((EncoderLayer("SA", "SDP", 32, 2, (64,)),) * 2)
     model = FlexiBertForMaskedLM(FlexiBertConfig(card, max_position_embeddings=16))
     text = np.tile(np.repeat(np.arange(10, 30), 10), 6).astype(np.uint16)  # a block says one of 20 words ten times
-    recipe = settings(steps=250, batch_size=32, learning_rate=3e-3, warmup_steps=20)
+    recipe = settings(steps=90, batch_size=32, learning_rate=1e-2, warmup_steps=10)
     one = Pretrainer(model, recipe, MaskedBatches(Corpus((text,)), 12, 32, 0, VOCABULARY), tmp_path)
     one.run()
     assert one.losses[0] > 10
