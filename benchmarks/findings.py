@@ -44,6 +44,9 @@ SMALLER = "2.6x smaller"
 VECTORS = "9 % better on average (section 4.3)"
 BOSHNAS_AHEAD = "13 %"
 MIXED = "the best models of the expanded space outperform homogeneous ones of as many parameters (section 4.3)"
+FAVOURED = (
+    "The predictions are a process over weighted one-hot features, which may favour searches with one-hot vectors."
+)
 PREFERRED = "DCT; more heads and a smaller hidden size; wider and fewer feed-forward networks"
 PARTS = {
     "second order": "needed, converges faster (section 4.3)",
@@ -92,6 +95,11 @@ def cell(effect: Interval) -> str:
 def judged(effect: Interval) -> str:
     """An effect with its interval and its verdict."""
     return f"{cell(effect)}, {verdict(effect)}"
+
+
+def likely(p: float) -> str:
+    """A p value."""
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -182,10 +190,10 @@ def panels(first: Comparison, second: Comparison, letters: str, methods: Sequenc
         ends[name] = [float(one.judged_at_end[name][step].mean()) for one in (first, second)]
         published = theirs.loc[name, letters[1]] - theirs.loc[name, letters[0]]
         values = (f"{end:.2f}" for end in ends[name])
-        rows.append([name, *values, judged(found.effect), f"{found.p:.3f}", f"{published:+.3f}"])
+        rows.append([name, *values, judged(found.effect), likely(found.p), f"{published:+.3f}"])
     whole = gain(mean_of(second, methods), mean_of(first, methods), step)
     published = (theirs[letters[1]] - theirs[letters[0]]).mean()
-    rows.append(["mean", "", "", judged(whole.effect), f"{whole.p:.3f}", f"{published:+.3f}"])
+    rows.append(["mean", "", "", judged(whole.effect), likely(whole.p), f"{published:+.3f}"])
     less = f"({letters[1]}) less ({letters[0]})"
     head = ["method", f"({letters[0]})", f"({letters[1]})", less, "p", f"{less}, as published"]
     return table(head, rows), whole, percent(*zip(*ends.values(), strict=True))
@@ -228,7 +236,7 @@ def vector_searches(bench: Benchmark, runs: Runs) -> Section:
         f"all, and {percent(control['b'], control['c']):.1f} % in that of those that look at no vectors. Here "
         f"it is {higher:+.2f} % for those that look at vectors: {verdict(whole.effect)}. The paper has BOSHNAS with "
         f"T2v {BOSHNAS_AHEAD} ahead of BANANAS with one-hot vectors; here by {judged(ahead)}.",
-        "The predictions are a process over weighted one-hot features, which may favour searches with one-hot vectors.",
+        FAVOURED,
     )
     here = f"mean of {', '.join(WITH_VECTORS)} {cell(whole.effect)}"
     return Section(text, [Claim(question, VECTORS, here, verdict(whole.effect))])
@@ -244,12 +252,16 @@ def vectors_on_trained_cards(bench: Benchmark, runs: Runs) -> Section:
     tables = {**plain.judged, **other.judged, "mean": mean_of(plain, WITH_VECTORS), "mean, T2v": mean_of(other, named)}
     pairs = [Pair(name, f"{name}, T2v", name) for name in WITH_VECTORS]
     pairs.append(Pair("mean", "mean, T2v", "mean", question, VECTORS))
+    return gains(f"{title}\n\n{together(about(bench, other), placed())}", tables, pairs, "T2v less one-hot vectors")
+
+
+def placed() -> str:
+    """What T2v sees of trained cards."""
     pool, g1 = load_space("pool"), load_space("g1")
-    note = (
+    return (
         f"{sum(card not in g1 for card in pool)} of the {pool.size} cards are outside G1. T2v places them by the node "
         "part of their distances, which does not see the order of layers."
     )
-    return gains(f"{title}\n\n{together(about(bench, other), note)}", tables, pairs, "T2v less one-hot vectors")
 
 
 class Pair(NamedTuple):
@@ -269,7 +281,7 @@ def gains(begin: str, tables: Mapping[str, pd.DataFrame], pairs: Sequence[Pair],
     rows, claims = [], []
     for what, one, other, question, paper in pairs:
         found = [gain(tables[one], tables[other], step) for step in steps]
-        rows.append([what, *(text for each in found for text in (judged(each.effect), f"{each.p:.3f}"))])
+        rows.append([what, *(text for each in found for text in (judged(each.effect), likely(each.p)))])
         if question:
             here = "; ".join(f"at {step}: {cell(each.effect)}" for step, each in zip(steps, found, strict=True))
             claims.append(Claim(question, paper, here, ", ".join(verdict(each.effect) for each in found)))
@@ -277,15 +289,19 @@ def gains(begin: str, tables: Mapping[str, pd.DataFrame], pairs: Sequence[Pair],
     return Section(together(begin, table([head, *columns], rows)), claims)
 
 
-def ablations(bench: Benchmark, runs: Runs, pairs: Sequence[Pair], head: str) -> list[Section]:
+def ablations(
+    bench: Benchmark, runs: Runs, pairs: Sequence[Pair], head: str, notes: Sequence[str] = ("", "")
+) -> list[Section]:
     """What parts of BOSHNAS gain, on trained cards and on predicted scores; the question of a pair is completed."""
     found = []
-    for name, where in {"pool-ablations": "trained cards", "g1-ablations": "G1, predicted scores"}.items():
+    problems = {"pool-ablations": "trained cards", "g1-ablations": "G1, predicted scores"}
+    for (name, where), note in zip(problems.items(), notes, strict=True):
         title = f"### BOSHNAS, searches of {where}"
         asked = [pair._replace(question=f"{pair.question}: BOSHNAS on {where}") for pair in pairs]
         nothing = not_shipped(title, runs, [name], asked[0].question, asked[0].paper)
         found.append(
-            nothing or gains(f"{title}\n\n{together(about(bench, runs[name]))}", runs[name].judged, asked, head)
+            nothing
+            or gains(f"{title}\n\n{together(f'{about(bench, runs[name])} {note}')}", runs[name].judged, asked, head)
         )
     return found
 
@@ -580,7 +596,7 @@ def page(bench: Benchmark, runs: Runs) -> str:
         Section("## 2. Does Transformer2vec help a search?"),
         vector_searches(bench, runs),
         vectors_on_trained_cards(bench, runs),
-        *ablations(bench, runs, vectors, "embedding"),
+        *ablations(bench, runs, vectors, "embedding", (placed(), FAVOURED)),
         Section(together("## 3. Do second-order gradients and a heteroscedastic model help?", published_parts())),
         *ablations(bench, runs, parts, "BOSHNAS less BOSHNAS without"),
         rules(bench),

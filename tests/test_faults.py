@@ -18,6 +18,7 @@ from flexnas_bench.cli.app import run_app
 from flexnas_bench.distance.matched import SolvedJournal
 from flexnas_bench.searching.journal import SearchJournal, journals
 from flexnas_bench.searching.runs import RUNS_FILE, read_runs
+from tests.processes import Command
 
 PROGRAM = [sys.executable, "-m", "flexnas_bench"]
 RUN = [*PROGRAM, "run", "--optimizer", "random", "--budget", "300", "--seeds", "2", "--jobs", "2", "--out"]
@@ -140,19 +141,21 @@ def fill_the_disk():
 def test_a_full_disk_is_one_line_and_can_be_gone_on_from(published, tmp_path, monkeypatch, what):
     monkeypatch.setenv("FLEXNAS_BENCH_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
-    command = {
-        "run": [*RUN, str(out)],
-        "import": [*PROGRAM, "import", "published", str(published), "--out", str(out)],
-        "graph": [*PROGRAM, "info", "flexibert-mini", "--graph", str(out / "mini.svg")],
-        "ged": [*PROGRAM, "ged", "--space", "homogeneous"],
+    words = {
+        "run": [*RUN[len(PROGRAM) :], str(out)],
+        "import": ["import", "published", str(published), "--out", str(out)],
+        "graph": ["info", "flexibert-mini", "--graph", str(out / "mini.svg")],
+        "ged": ["ged", "--space", "homogeneous"],
     }[what]
-    done = subprocess.run(command, check=False, preexec_fn=fill_the_disk, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "File too large" in done.stderr
-    assert done.stderr.count("\n") == 1
+    process = Command(words, tmp_path, fill_the_disk)
+    process.start()
+    process.join()
+    assert process.exitcode == 2
+    assert "File too large" in process.errors
+    assert process.errors.count("\n") == 1
     for path in out.rglob("*.parquet"):
         storage.read_parquet(path)
-    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    assert run_app(words) == 0
     if what == "run":
         subprocess.run([*RUN, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
         pd.testing.assert_frame_equal(repeatable(out / RUNS_FILE), repeatable(tmp_path / "whole" / RUNS_FILE))

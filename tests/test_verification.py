@@ -2,23 +2,28 @@
 
 import math
 import shutil
+from functools import cache
 
 import pyarrow as pa
 import pytest
 
 from flexnas_bench import ModelCard, RunMismatchError, Store, Training, storage, verification
+from flexnas_bench.distance.matched import SHIPPED
+from flexnas_bench.embedding.loading import LEARNED, learned_path
 from flexnas_bench.results import FITTED_FILE, PREDICTED_G1
 from flexnas_bench.searching.runs import make_rows
 from flexnas_bench.surrogate.fitted import fitted_text, read_fitted
 from flexnas_bench.verification import SCHEMAS, verify_store, verify_tables
 
 TINY = ModelCard.named("bert-tiny")
+SIZE = 200  # of G1 in the copy
+read_once = cache(verification._card_of)
 pytestmark = pytest.mark.usefixtures("hardly_compressed")
 
 
 @pytest.fixture(scope="module")
 def smaller(tmp_path_factory, hardly_compressed):
-    """A copy of the shipped data with the searches of one method only, which is quicker to check."""
+    """A copy of the shipped data that is quicker to check: with searches of one method, and as if G1 were small."""
     folder = tmp_path_factory.mktemp("data")
     shutil.copytree(storage.data_folder(), folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (folder / "runs").iterdir():
@@ -31,7 +36,19 @@ def smaller(tmp_path_factory, hardly_compressed):
     write(folder, "runs/pool.parquet", rows)
     write(folder, "runs/pool_cards.parquet", [card for card in cards if card["card_hash"] in found])
     predicted = storage.read_parquet(folder / PREDICTED_G1).to_pylist()
-    write(folder, PREDICTED_G1, [row for row in predicted if row["task"] == "glue8"])
+    write(folder, PREDICTED_G1, [row for row in predicted if row["task"] == "glue8"][:SIZE])
+    for name in map(learned_path, LEARNED):
+        write(folder, name, storage.read_parquet(folder / name)[:SIZE].to_pylist())
+    write(folder, SHIPPED, storage.read_parquet(folder / SHIPPED)[:SIZE].to_pylist())
+    runs = storage.read_parquet(folder / "runs_trained.parquet").to_pylist()
+    trained = {run[name] for run in runs for name in ("hash", "init")}
+    g1, others = [], []
+    for card in storage.read_parquet(folder / "architectures.parquet").to_pylist():
+        if card["g1_index"] is not None and card["g1_index"] < SIZE:
+            g1.append(card)
+        elif card["hash"] in trained:
+            others.append(card | {"g1_index": None})
+    write(folder, "architectures.parquet", g1 + others)
     models = read_fitted(storage.read_toml(folder / FITTED_FILE), FITTED_FILE)
     kept = {digest: model for digest, model in models.items() if model.task == "glue8"}
     (folder / FITTED_FILE).write_text(fitted_text(kept))
@@ -44,9 +61,10 @@ def smaller(tmp_path_factory, hardly_compressed):
 
 @pytest.fixture
 def folder(smaller, tmp_path, monkeypatch):
-    """Such a copy that may be spoiled; of its architectures only the first are looked at, as that takes the longest."""
+    """Such a copy that may be spoiled; only its first architectures are looked at, and the same text is read once."""
     check_cards = verification._cards
     monkeypatch.setattr(verification, "_cards", lambda rows: check_cards(rows[:20]))
+    monkeypatch.setattr(verification, "_card_of", read_once)
     return shutil.copytree(smaller, tmp_path, dirs_exist_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,9 @@ import typer
 
 from flexnas_bench.cli.output import StoreOption, progress_bars, say
 from flexnas_bench.embedding.loading import LEARNED, load_embedding
+from flexnas_bench.errors import OptionError
 from flexnas_bench.loading import load_benchmark
-from flexnas_bench.space import load_space
+from flexnas_bench.space import SPACE_NAMES, load_space
 from flexnas_bench.storage import check_target, data_folder
 
 
@@ -32,11 +34,14 @@ def report(
     check_target(out)
     cards = load_space(space)
     shipped = data_folder() / "runs" / f"{cards.name}.parquet"
-    paths = runs or ([shipped] if shipped.exists() else [])
+    paths = runs or ([shipped] if cards.name in SPACE_NAMES and shipped.exists() else [])
     comparison = Comparison.read(paths) if paths else None
+    if comparison and all(best.isna().all(axis=None) for best in comparison.judged.values()):
+        raise OptionError("--runs: not one evaluation of these has a value")
     with progress_bars() as tell:
         found = contents(load_benchmark(store=store), load_embedding(embedding, cards), store is None, tell)
-    options = "".join(f" --runs {path}" for path in runs or []) + (f" --store {store}" if store else "")
-    note = f"Made by flexnas-bench report --space {space} --embedding {embedding}{options} --out {out}."
+    words = ["flexnas-bench", "report", "--space", space, "--embedding", embedding]
+    words += [word for path in runs or () for word in ("--runs", str(path))]
+    note = f"Made by {shlex.join([*words, *(('--store', str(store)) if store else ())])}"
     write_page(found, comparison, note, out)
     say(f"{out}: {len(found['cards']):,} cards, {out.stat().st_size / 1e6:.1f} MB")

@@ -65,7 +65,7 @@ def draw_trajectories(
         axes.legend(loc="lower right", frameon=False)
     else:
         figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-    figure.supxlabel(fill(f"{_seeds(tables)}{note}", 120), fontsize=7, color="0.35")
+    figure.supxlabel(fill(f"{seeds_text(tables)}{note}", 120), fontsize=7, color="0.35")
     save_figure(figure, path)
 
 
@@ -73,7 +73,7 @@ def _base(name: str) -> str:
     return name.partition(",")[0]
 
 
-def _seeds(tables: Mapping[str, pd.DataFrame]) -> str:
+def seeds_text(tables: Mapping[str, pd.DataFrame]) -> str:
     """How many seeds there are, and so what is shaded."""
     fewest, most = (bound(len(table) for table in tables.values()) for bound in (min, max))
     seeds = f"{fewest} seeds" if fewest == most else f"{fewest} to {most} seeds"

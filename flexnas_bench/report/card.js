@@ -25,7 +25,7 @@ function showCard(card, tables, scores, choose) {
   if (card === null) return;
   const place = inSpace(card) ? `number ${card} of ${DATA.space.name}` : `outside ${DATA.space.name}`;
   const size = `${(DATA.parameters[card] / 1e6).toFixed(2)}M parameters, ${(DATA.flops[card] / 1e9).toFixed(2)} GFLOPs at 128 tokens`;
-  byId("card-facts").textContent = `${place}; ${size}`;
+  byId("card-facts").textContent = `${scoreText(scores, card)}; ${place}; ${size}`;
   byId("card-hash").textContent = DATA.hashes[card];
   const headings = ["#", "operation", "#hidden", "#heads", "feed-forward"];
   fillTable("card-layers", headings, layersOf(card).map((l, i) => [`${i + 1}`, operationOf(l), `${l.h}`, `${l.n}`, stackOf(l)]));
@@ -43,15 +43,15 @@ function showScores(card, tables) {
     const [source, std] = known ? [known.source, known.std] : [predicted.source, predicted.std[card]];
     const by = known ? `${known.n} training${known.n > 1 ? "s" : ""}, ${source}` : `from scores of ${source}`;
     const heading = `${protocol}: ${ORIGINS[origin]}${!known && one.out.has(card) ? ", out of support" : ""}, ${by}`;
-    const row = [task, one.value[card].toFixed(2), std === null ? "" : `± ${std.toFixed(2)}`];
+    const row = [task, points(one.value[card]), std === null ? "" : `± ${std.toFixed(2)}`];
     groups.set(heading, [...(groups.get(heading) ?? []), row]);
   }
-  fillTable("card-scores", ["task", "#points", "#sd of a training"], [...groups].flatMap(([heading, rows]) => [[heading], ...rows]));
+  fillTable("card-scores", ["task", "#points", "#±"], [...groups].flatMap(([heading, rows]) => [[heading], ...rows]));
 }
 
 function showNeighbors(card, scores, choose) {
   const cards = (DATA.neighbors[card] ?? []).slice();
-  const note = inSpace(card) ? "Cards that differ in one decision (in a list of cards: in the fewest)" : "Known for cards of the space alone";
+  const note = inSpace(card) ? `Cards that differ in ${DATA.space.listed ? "the fewest decisions" : "one decision"}` : "Known for cards of the space alone";
   byId("neighbors-note").textContent = `${note}; ${scores.table.task}, ${scores.table.protocol}.`;
   const value = (other) => (Number.isNaN(scores.value[other]) ? -Infinity : scores.value[other]);
   cards.sort((a, b) => value(b) - value(a));

@@ -38,7 +38,7 @@ function readScores(table) {
     scores.origin[card] = PREDICTED;
   });
   for (const [card, value, std, n, origin, source] of table.real) {
-    scores.value[card] = value;
+    scores.value[card] = value ?? NaN; // failed
     scores.origin[card] = ORIGINS.indexOf(origin);
     scores.rows.set(card, { std, n, source });
   }
@@ -46,9 +46,11 @@ function readScores(table) {
   return scores;
 }
 
+const points = (value) => (Number.isNaN(value) ? "failed" : value.toFixed(2));
+
 function scoreText(scores, card) {
   if (scores.origin[card] === UNKNOWN) return `${scores.table.task} not known`;
-  const value = `${scores.table.task} ${scores.value[card].toFixed(2)}`;
+  const value = `${scores.table.task} ${points(scores.value[card])}`;
   if (scores.origin[card] !== PREDICTED) return `${value}, ${ORIGINS[scores.origin[card]]}`;
   return `${value} ± ${scores.table.predicted.std[card].toFixed(2)}, predicted`;
 }

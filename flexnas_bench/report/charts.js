@@ -70,9 +70,14 @@ function setRange(range, [low, high]) {
   range.setv({ start: low - margin, end: high + margin, reset_start: low - margin, reset_end: high + margin });
 }
 
+// All of the map, a unit as long in both directions.
 function fitMap({ map }) {
-  setRange(map.x_range, extent(DATA.x));
-  setRange(map.y_range, extent(DATA.y));
+  const [x, y] = [extent(DATA.x), extent(DATA.y)];
+  const [width, height] = [x[1] - x[0] || 1, y[1] - y[0] || 1];
+  const unit = Math.max(width / (map.inner_width || 1), height / (map.inner_height || 1));
+  const widened = ([low, high], length) => [(low + high - unit * length) / 2, (low + high + unit * length) / 2];
+  setRange(map.x_range, widened(x, map.inner_width || 1));
+  setRange(map.y_range, widened(y, map.inner_height || 1));
 }
 
 function fitFrontier({ frontier }, scores) {

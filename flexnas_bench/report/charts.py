@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from bokeh.core.property.vectorization import Field
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, CustomJS, HoverTool, LinearColorMapper, Range1d
 from bokeh.plotting import figure
+from numpy.typing import NDArray
 
 from flexnas_bench.figures.layout import CHAIN, HALF, WIDTH
 from flexnas_bench.figures.saving import colours_of
@@ -34,7 +36,7 @@ def card_charts() -> list[figure]:
     cards = {origin: ColumnDataSource({name: [] for name in _COLUMNS}, name=f"cards-{origin}") for origin in _MARKS}
     ring = ColumnDataSource({name: [] for name in ("x", "y", "parameters", "value")}, name="ring")
     colour = Field("shade", LinearColorMapper(palette=["gray"], name="colours"))
-    space = _chart("map", height=520, x_range=Range1d(), y_range=Range1d(), match_aspect=True)
+    space = _chart("map", height=520, x_range=Range1d(), y_range=Range1d())
     space.axis.visible = space.grid.visible = False
     frontier = _chart("frontier", height=340, x_range=Range1d(), y_range=Range1d())
     frontier.xaxis.axis_label = "parameters (millions)"
@@ -53,7 +55,7 @@ def card_charts() -> list[figure]:
 
 
 def graph_chart() -> figure:
-    """The block graph of a card: sources `frames`, `edges`, `heads` (of arrows) and `nodes`."""
+    """The block graph of a card: sources `frames`, `edges`, `heads` (of arrows), `nodes` and `projections`."""
     sources = {
         "frames": ("x", "y", "height", "title_x", "title_y", "title"),
         "edges": ("xs", "ys"),
@@ -89,7 +91,7 @@ def curves_chart(comparison: Comparison) -> figure:
     chart.yaxis.axis_label = f"{'recommended card' if comparison.problem.get('noisy') else 'best so far'} (points)"
     means: list[Any] = []
     for (name, table), (colour, dash) in zip(tables.items(), curve_styles(comparison).values(), strict=True):
-        steps, values = table.columns.to_numpy(dtype=float), table.to_numpy()
+        steps, values = _stairs(table)
         line: dict[str, Any] = {"line_color": colour, "line_dash": dash, "name": f"run:{name}"}
         runs = {"xs": [steps] * len(values), "ys": list(np.round(values, 3))}
         chart.multi_line("xs", "ys", source=ColumnDataSource(runs), line_alpha=0.12, **line)
@@ -104,6 +106,12 @@ def curves_chart(comparison: Comparison) -> figure:
     return chart
 
 
+def _stairs(table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Steps and values, each value kept until the next step."""
+    steps = np.repeat(table.columns.to_numpy(dtype=float), 2)[1:]
+    return steps, np.repeat(table.to_numpy(), 2, axis=1)[:, :-1]
+
+
 def curve_styles(comparison: Comparison) -> dict[str, tuple[str, str]]:
     """Colour and dash of each method; those whose names differ after a comma only have one colour."""
     bases = {name: name.partition(",")[0] for name in comparison.judged}
@@ -115,5 +123,5 @@ def _chart(name: str, height: int, tools: str = "pan,wheel_zoom,box_zoom,reset,s
     """An empty chart as wide as its place, transparent."""
     chart = figure(name=name, height=height, sizing_mode="stretch_width", tools=tools, **options)
     chart.background_fill_color = chart.border_fill_color = chart.outline_line_color = None
-    chart.toolbar.logo = None
+    chart.toolbar.logo = chart.toolbar.active_drag = None  # a finger scrolls the page
     return chart

@@ -19,6 +19,7 @@ from flexnas_bench.figures.layout import lay_out
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.processes import Progress
 from flexnas_bench.report.scores import score_tables, scored_cards
+from flexnas_bench.space import ListSpace
 
 #: Cards of a space that a page has room for, and that a map needs.
 LIMIT, FEWEST = 20_000, 3
@@ -51,7 +52,7 @@ def contents(
     done = partial(_tell, progress)
     done(0)
     cards = list(space)
-    others = [card for card in scored_cards(bench) if card not in space and _describes(embedding, card)]
+    others = _described(embedding, [card for card in scored_cards(bench) if card not in space])
     done(1)
     points, share = _map(embedding, others)
     done(2)
@@ -62,7 +63,7 @@ def contents(
     done(_STEPS)
     return {
         "version": version("flexnas-bench"),
-        "space": {"name": space.name, "size": space.size},
+        "space": {"name": space.name, "size": space.size, "listed": isinstance(space, ListSpace)},
         "map": {"embedding": embedding.name, "share": round(share, 4)},
         **_cards([*cards, *others]),
         "x": points[:, 0].tolist(),
@@ -78,17 +79,21 @@ def _tell(progress: Progress | None, done: int) -> None:
         progress("report", done, _STEPS)
 
 
-def _describes(embedding: Embedding, card: ModelCard) -> bool:
+def _described(embedding: Embedding, cards: list[ModelCard]) -> list[ModelCard]:
+    """Those of cards outside the space that have a vector."""
     try:
-        embedding.vector(card)
+        embedding.vectors(cards)
     except NotInSpaceError:
-        return False
-    return True
+        if len(cards) < 2:
+            return []
+        middle = len(cards) // 2  # so that all are asked of at once where all have one
+        return [*_described(embedding, cards[:middle]), *_described(embedding, cards[middle:])]
+    return cards
 
 
 def _map(embedding: Embedding, others: Sequence[ModelCard]) -> tuple[np.ndarray[Any, Any], float]:
     """Places of the cards of the space and of others along two axes, and the share of the variance these have."""
-    axes = PCA(n_components=min(2, embedding.dim))
+    axes = PCA(n_components=min(2, embedding.dim), svd_solver="full")
     with np.errstate(invalid="ignore"):  # all cards in one place have no variance to share
         points = axes.fit_transform(embedding.matrix)
     if others:

@@ -31,7 +31,7 @@ function recolour() {
   const parts = (kinds ?? []).map((kind, i) => chip(palette[i], `${kind}`));
   if (!kinds) {
     const bar = element("i", { className: "ramp chip", style: `background:linear-gradient(to right,${palette})` });
-    parts.push(element("span", {}, low.toFixed(1), bar, high.toFixed(1)));
+    parts.push(element("span", {}, `≤ ${low.toFixed(1)}`, bar, `≥ ${high.toFixed(1)}`));
   }
   const counts = ORIGINS.map((_, origin) => scores().origin.filter((one) => one === origin).length);
   const marks = ORIGINS.map((name, origin) => counts[origin] && element("span", {}, element("b", { className: "mark" }, MARKS[origin]), name));
@@ -40,7 +40,7 @@ function recolour() {
 
 function redraw() {
   const { table } = scores();
-  byId("frontier-note").textContent = `${table.task} under ${table.protocol}; solid: the best trained card, of those shown, that is no larger; dotted: the best predicted one.`;
+  byId("frontier-note").textContent = `${table.task} under ${table.protocol}; solid: the best trained card, of those shown, that is no larger, by its reading; dotted: the best mean predicted, where there is one. The lowest hundredth is below the axis.`;
   recolour();
   fitFrontier(charts, scores());
   filter();
@@ -102,9 +102,10 @@ function tap(name, event) {
   const across = pixels(chart.x_range, chart.inner_width), up = pixels(chart.y_range, chart.inner_height);
   const [xs, ys] = name === "map" ? [DATA.x, DATA.y] : [DATA.parameters.map((n) => n / 1e6), scores().value];
   const distance = (card) => Math.hypot((xs[card] - event.x) * across, (ys[card] - event.y) * up);
-  let best = null, least = 14;
-  for (const card of shown) if (distance(card) < least) [best, least] = [card, distance(card)];
-  if (best !== null) choose(best);
+  const near = shown.filter((card) => distance(card) < 14);
+  const least = Math.min(...near.map(distance));
+  const same = near.filter((card) => distance(card) < least + 0.5); // of cards in one place the next one each time
+  if (same.length) choose(same[(same.indexOf(state.card) + 1) % same.length]);
 }
 
 function makeMethods() {
@@ -139,6 +140,9 @@ function fillTexts() {
   byId("sources").replaceChildren(...Object.entries(sources).map(([key, { citation, licence }]) => element("li", {}, `${key}: ${citation} Licence: ${licence}.`)));
 }
 
+const frame = () => new Promise((done) => requestAnimationFrame(done));
+const painted = async () => { await frame(); await frame(); };
+
 async function start() {
   setTheme(window.matchMedia?.("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   byId("theme").onclick = () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
@@ -147,10 +151,14 @@ async function start() {
   makeControls();
   makeMethods();
   charts = await embedCharts();
-  fitMap(charts);
   paint(charts);
   redraw();
   search(location.hash.slice(1));
+  window.onhashchange = () => search(location.hash.slice(1));
+  window.onresize = () => fitMap(charts);
+  await painted();
+  fitMap(charts);
+  await painted();
   document.documentElement.dataset.ready = Math.round(performance.now());
 }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -14,8 +16,8 @@ from bokeh.document import Document
 from bokeh.palettes import Viridis256
 from bokeh.resources import Resources
 
+from flexnas_bench.figures.trajectory import seeds_text
 from flexnas_bench.report.charts import card_charts, curve_styles, curves_chart, graph_chart
-from flexnas_bench.results import PREDICTED
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.storage import write_bytes
 
@@ -36,18 +38,19 @@ def write_page(content: Mapping[str, Any], comparison: Comparison | None, note: 
     document = Document(title=f"{content['space']['name']}: flexnas-bench")
     for chart in charts:
         document.add_root(chart)
+    drawn, ids = _numbered(serialize_json(document.to_json(deferred=False)))
     data = {
         **content,
         "ramp": Viridis256,
         "runs": None if comparison is None else _runs(comparison),
-        "roots": {chart.id: chart.name for chart in charts},
+        "roots": {ids[chart.id]: chart.name for chart in charts},
         "note": note,
     }
     parts = {
-        "title": document.title,
+        "title": escape(document.title),
         "style": _part("page.css"),
         "library": Resources(mode="inline", components=["bokeh"]).js_raw[0],
-        "charts": _inside(serialize_json(document.to_json(deferred=False))),
+        "charts": _inside(drawn),
         "data": _inside(json.dumps(data, separators=(",", ":"), allow_nan=False)),
         "script": "\n".join(map(_part, _SCRIPTS)),
     }
@@ -57,17 +60,21 @@ def write_page(content: Mapping[str, Any], comparison: Comparison | None, note: 
 def _runs(comparison: Comparison) -> dict[str, Any]:
     """The methods of searches and their colours, and what they searched."""
     problem, frames = comparison.problem, comparison.frames
-    seeds = sorted({frame["seed"].nunique() for frame in frames.values()})
     origins = sorted({str(origin) for frame in frames.values() for origin in frame["origin"]})
     known = [f"{name} {problem[name]}" for name in ("space", "task", "protocol") if name in problem]
     noise = ["readings with the noise of a training"] if problem.get("noisy") else []
     what = ", ".join([*known, f"{' and '.join(origins)} scores", *noise])
-    count = f"{seeds[0]} seeds" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     return {
         "methods": {name: colour for name, (colour, _) in curve_styles(comparison).items()},
-        "predicted": origins == [PREDICTED],
-        "caption": f"Searches of {what}. Thin: {count}; thick: their mean, its 90 % interval shaded.",
+        "caption": f"Searches of {what}; {seeds_text(comparison.judged)}runs thin.",
     }
+
+
+def _numbered(text: str) -> tuple[str, dict[str, str]]:
+    """Bokeh's document with names of models that do not depend on what was drawn before, and these by the old ones."""
+    known = re.compile('"id":"([^"]+)"')
+    ids = {old: f"p{i}" for i, old in enumerate(dict.fromkeys(known.findall(text)))}
+    return known.sub(lambda found: f'"id":"{ids[found[1]]}"', text), ids
 
 
 def _part(name: str) -> str:
@@ -75,5 +82,5 @@ def _part(name: str) -> str:
 
 
 def _inside(text: str) -> str:
-    """JSON as it may stand in a script element."""
-    return text.replace("</", "<\\/")
+    """JSON as it may stand in a script element, whatever a store calls its protocols."""
+    return text.replace("<", "\\u003c")

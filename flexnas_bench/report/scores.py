@@ -10,6 +10,7 @@ import numpy as np
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import NotInSpaceError, NotMeasuredError
+from flexnas_bench.loading import load_benchmark
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
 from flexnas_bench.surrogate.table import shipped_predictions
 
@@ -17,11 +18,11 @@ _DIGITS = 2
 
 
 def score_tables(bench: Benchmark, cards: Sequence[ModelCard], inside: int, shipped: bool) -> list[dict[str, Any]]:
-    """Scores of cards, a table a protocol and task that any of them has one of, the default ones first.
+    """Scores of cards, a table a protocol and task that any of them has one of, a user's own first.
 
-    A table has `real`, a row a trained card (its position, value, sample standard deviation or `None`, trainings,
-    origin, source), and `predicted`, mean and standard deviation of one training of every card of the space, positions
-    of those out of support, and source; or `None`. Learning curves are left out.
+    A table has `real`, a row a trained card: its position, value (`None` if it failed), sample standard deviation (or
+    `None`), number of trainings, origin, source. And it has `predicted`, or `None`: mean and standard deviation of one
+    training of every card of the space, positions of those out of support, source. Learning curves are left out.
 
     Args:
         bench: what is known.
@@ -30,7 +31,8 @@ def score_tables(bench: Benchmark, cards: Sequence[ModelCard], inside: int, ship
         shipped: whether `bench` has the shipped tables alone, so that the shipped predictions are its own.
     """
     tables = []
-    for protocol in sorted(_protocols(bench), key=lambda name: name != DEFAULT_PROTOCOL):
+    own = bench.protocols.keys() - load_benchmark().protocols.keys()
+    for protocol in sorted(_protocols(bench), key=lambda name: (name not in own, name != DEFAULT_PROTOCOL)):
         for task in sorted(bench.tasks, key=lambda name: name != GLUE8):
             real = list(_real(bench, cards, task, protocol))
             predicted = _predicted(bench, cards[:inside], task, protocol, shipped)
@@ -57,7 +59,8 @@ def _real(bench: Benchmark, cards: Sequence[ModelCard], task: str, protocol: str
         if card.hash in there:
             found = bench.query(card, task, protocol)
             std = None if np.isnan(found.std) else round(found.std, _DIGITS)
-            yield [position, round(found.value, _DIGITS), std, found.n, found.origin, found.source]
+            value = None if np.isnan(found.value) else round(found.value, _DIGITS)
+            yield [position, value, std, found.n, found.origin, found.source]
 
 
 def _predicted(

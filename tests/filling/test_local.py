@@ -112,6 +112,7 @@ def test_a_driver_killed_with_its_workers_goes_on(words, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["left"] == 0
 
 
+@pytest.mark.slow  # tests/test_store.py has many writers of one store, tests/cli/test_training.py two of one training
 def test_two_commands_on_one_store_share_the_work(words, tmp_path):
     one = begin(words, tmp_path, lambda: list(tmp_path.rglob("training.json")))
     assert run_app(words) == 0

@@ -151,11 +151,14 @@ def test_a_model_in_bfloat16_runs(padded):
     assert model.eval()(ids).logits.dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("masked", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_compiled_is_eager(padded, masked):
+@pytest.mark.parametrize(
+    ("backend", "masked"),  # "eager" captures the graph, which is what fails where code cannot be compiled
+    [("eager", True), *(pytest.param("aot_eager", masked, marks=pytest.mark.slow) for masked in (True, False))],
+)
+def test_compiled_is_eager(padded, backend, masked):
     ids, mask = padded
     model = initialised(FlexiBertForMaskedLM, small_config(ALL))
-    compiled = torch.compile(copy.deepcopy(model), backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(copy.deepcopy(model), backend=backend, fullgraph=True)
     found, expected = (one(ids, mask if masked else None, labels=ids) for one in (compiled, model))
     torch.testing.assert_close(found.logits, expected.logits)
     found.loss.backward()
@@ -402,7 +405,7 @@ def test_pipelines_take_the_models(tokenizer):
         assert classify(text)[0]["score"] == pytest.approx(answer["score"], abs=1e-5)
 
 
-@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("bf16", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_trainer_teaches_a_model(tokenizer, tmp_path, bf16):
     texts = ["the film is good", "good", "a very good film", "the film is bad", "bad", "a very bad film"]
     encoded = tokenizer(texts * 8, padding=True)

@@ -1,0 +1,61 @@
+import math
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from flexnas_bench import Store, Training, load_space
+from flexnas_bench.cli.app import run_app
+from tests.report.conftest import open_page
+
+PROTOCOL = "<!--<script>"
+CARDS = load_space("homogeneous").sample(12, seed=1)
+
+
+def write(folder, *options):
+    arguments = ["report", "--space", folder / "pool_cards.jsonl", "--embedding", "one-hot", *options]
+    return run_app(list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A list of cards, named as a shipped table is, and a store with a score, a failed training and a mean name."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "pool_cards.jsonl").write_text("\n".join(card.to_json() for card in CARDS))
+    scores = zip(CARDS, (57.25, math.nan), strict=False)
+    Store(folder / "store").append([Training(card=card, protocol=PROTOCOL, scores={"rte": s}) for card, s in scores])
+    assert write(folder, "--store", folder / "store", "--out", folder / "own.html") == 0
+    return folder
+
+
+def test_the_same_tables_give_the_same_page(folder):
+    assert write(folder, "--store", folder / "store", "--out", folder / "again.html") == 0
+    assert (folder / "again.html").read_bytes() == (folder / "own.html").read_bytes()
+
+
+def test_ones_own_scores_are_shown_first_and_failures_as_such(chromium, folder):
+    open_page(chromium, (folder / "own.html").as_uri())
+    assert chromium.find_element(By.CSS_SELECTOR, "#score option:checked").text == f"rte, {PROTOCOL}"
+    best = [one.text for one in chromium.find_elements(By.CSS_SELECTOR, "#best button")]
+    assert best == ["rte 57.25, measured"]
+    chromium.execute_script("location.hash = arguments[0]", CARDS[1].hash)
+    facts = chromium.find_element(By.ID, "card-facts")
+    assert facts.text.startswith("rte failed, measured")
+    assert not chromium.find_element(By.ID, "curves-section").is_displayed()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--space", "g2"], "room for 20,000"),
+        (["--space", "nope"], "no space is named"),
+        (["--embedding", "nope"], "unknown embedding"),
+        (["--runs", "nope"], "there are no runs"),
+        (["--store", "nope"], "there is no store"),
+        (["--out", "."], "Is a directory"),
+    ],
+)
+def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, options, says):
+    monkeypatch.chdir(tmp_path)
+    assert run_app(["report", "--space", "homogeneous", *options]) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
