@@ -151,6 +151,9 @@ async function start() {
   makeControls();
   makeMethods();
   charts = await embedCharts();
+  const narrow = document.documentElement.clientWidth < 800;
+  byId("filters").open = !narrow;
+  if (narrow) charts.map.height = byId("map").clientWidth;
   paint(charts);
   redraw();
   search(location.hash.slice(1));
