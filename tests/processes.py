@@ -1,4 +1,4 @@
-"""Processes that begin with torch and this package imported: a new interpreter takes some seconds for that, each time.
+"""Processes that begin with torch and this package imported: a new interpreter takes ten seconds for that, each time.
 
 They are forked from a server that has imported it, runs a single thread and does nothing else. All else is as with
 the processes of the package and with its command line: they have a memory and a number of their own, and can be killed.
@@ -14,6 +14,9 @@ from unittest.mock import patch
 
 from flexnas_bench.cli import main
 
+#: With torch and transformers, and what numba compiles.
+PRELOADED = ["pytest", "flexnas_bench.cli.app", "flexnas_bench.filling.worker", "flexnas_bench.distance.kernel"]
+
 
 class Process(ForkServerProcess):
     """With the environment of its parent, which a server that was started earlier does not know."""
@@ -23,7 +26,7 @@ class Process(ForkServerProcess):
         self._environment = dict(os.environ)
 
     def start(self):
-        set_forkserver_preload(["pytest", "flexnas_bench.cli.app", "flexnas_bench.filling.worker"])
+        set_forkserver_preload(PRELOADED)
         with patch.dict(os.environ, OMP_NUM_THREADS="1"):
             ensure_running()
         super().start()

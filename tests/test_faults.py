@@ -182,7 +182,7 @@ def read_only(tmp_path):
     "arguments",
     [
         ("run", "--optimizer", "random", "--budget", "3", "--out", "{}/run"),
-        ("import", "published", "{published}", "--out", "{}/data"),
+        pytest.param(("import", "published", "{published}", "--out", "{}/data"), marks=pytest.mark.slow),
         ("info", "bert-tiny", "--graph", "{}/tiny.svg"),
     ],
 )

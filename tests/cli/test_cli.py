@@ -293,7 +293,8 @@ def test_a_shorter_run_says_that_its_folder_has_more(flexnas, tmp_path):
     [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],  # as test_training.py has it
 )
 def test_a_search_ends_quietly_when_it_is_told_to(tmp_path, how, code):
-    command = [sys.executable, "-m", "flexnas_bench", "run", "--budget", "400", "--out", str(tmp_path / "run")]
+    words = ["run", "--optimizer", "evolution", "--budget", "400", "--seeds", "9", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "flexnas_bench", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not count_records(journal_path(tmp_path / "run", 0)) and process.poll() is None:
         time.sleep(0.02)

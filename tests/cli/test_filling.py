@@ -6,7 +6,7 @@ import pytest
 from flexnas_bench import ModelCard, Store
 from tests.conftest import SMALL
 
-KINDS = (["SDP", 5], ["WMA", 5], ["SDP", 9])
+KINDS = (["SDP", 5], ["WMA", 5])
 
 
 @pytest.fixture
@@ -31,7 +31,6 @@ def test_a_card_that_diverges_is_recorded_and_not_tried_again(fill, cards, small
         small_protocol.read_text().replace("[small", "[wild").replace("epochs = 2", "epochs = 2\nlearning_rate = 1e30")
     )
     wild.write_text(text + "tasks.rte.learning_rate = 1e30\ntasks.rte.gradient_norm = 0.0\n")
-    cards.write_text("\n".join(cards.read_text().splitlines()[:-1]))
     code, out, _ = fill("--cards", cards, protocol=wild)
     assert code == 0
     assert out.count("diverged") == 2
@@ -43,18 +42,17 @@ def test_a_card_that_diverges_is_recorded_and_not_tried_again(fill, cards, small
 
 
 def test_an_optimizer_goes_on_with_what_is_known(fill, cards, tmp_path):
-    space = tmp_path / "three.jsonl"
+    space = tmp_path / "two.jsonl"
     space.write_text(cards.read_text().partition("\n\n")[2])
     proposed = ("--optimizer", "random", "--space", space, "--json")
-    code, out, _ = fill(*proposed, "--budget", 2)
+    code, out, _ = fill(*proposed, "--budget", 1)
     assert code == 0
-    first = {one["hash"] for one in json.loads(out)["trainings"]}
-    assert len(first) == 2
-    code, out, _ = fill(*proposed, "--budget", 2)
+    (first,) = json.loads(out)["trainings"]
+    code, out, _ = fill(*proposed, "--budget", 1)
     assert json.loads(out)["trainings"] == [], "the budget counts proposals of all calls"
     code, out, _ = fill(*proposed, "--budget", 9)
     (last,) = json.loads(out)["trainings"]
-    assert first | {last["hash"]} == {ModelCard.from_dict(SMALL | {"p": kinds}).hash for kinds in KINDS}
+    assert {first["hash"], last["hash"]} == {ModelCard.from_dict(SMALL | {"p": kinds}).hash for kinds in KINDS}
     assert last["scores"]["rte"] == next(
         r["value"] for r in Store(tmp_path / "store").rows() if r["hash"] == last["hash"]
     )

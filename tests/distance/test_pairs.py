@@ -62,7 +62,7 @@ def alike_cards():
 @pytest.mark.parametrize("space", ["g1", "alike"])
 def test_without_time_there_are_bounds(space):
     """Every distance lies within its bounds, and nothing that was not proven is remembered."""
-    cards = alike_cards()[:25] if space == "alike" else load_space("g1").sample(120, seed=5)
+    cards = alike_cards()[:25] if space == "alike" else load_space("g1").sample(60, seed=5)
     known = {}
     lower, upper = ged_bounds(cards, seconds=0, known=known, jobs=1)
     exact, _ = ged_bounds(cards)
@@ -74,7 +74,7 @@ def test_without_time_there_are_bounds(space):
 
 
 def test_too_little_time_gives_bounds_too():
-    cards = load_space("g3").sample(5, seed=5)
+    cards = load_space("g3").sample(4, seed=5)
     lower, upper = ged_bounds(cards, seconds=1e-4, known={})
     exact, _ = ged_bounds(cards)
     assert (lower <= exact).all()

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -54,16 +55,20 @@ def test_what_ails_one_training_stops_no_other_and_its_process_is_replaced(work,
     folder = work.folder(folder_name(ModelCard.from_dict(CARDS[0]), 0))
     folder.mkdir(parents=True)
     (folder / "training.json").write_text("{")
-    processes = []
+    started, start = [], LocalEngine.start
 
-    def look(engine, _):
-        processes.extend(one.process.pid for one in engine._crews[0]._idle + engine._crews[0]._busy)
+    def noted(engine, job):
+        start(engine, job)
+        started.append((job.card, engine._crews[0]._busy[-1].process.pid))
 
-    outcomes = {one.job.card: one for one in fill(work, CARDS, look)}
+    monkeypatch.setattr(LocalEngine, "start", noted)
+    outcomes = {one.job.card: one for one in fill(work, CARDS)}
     first, second = (outcomes[ModelCard.from_dict(card)] for card in CARDS)
     assert (first.ending, second.ending) == (Ending.FAILED, Ending.FINISHED)
     assert "training.json is not readable" in first.why
-    assert len(set(processes)) >= 2
+    assert [card for card, _ in started].count(first.job.card) == 2  # it was tried again
+    for (card, process), (_, later) in pairwise(started):
+        assert (process == later) == (card == second.job.card)
     assert complete(tmp_path / "store", CARDS[1:])
 
 

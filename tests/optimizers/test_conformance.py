@@ -63,7 +63,7 @@ def test_no_card_twice_until_the_space_is_empty(name, small):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_seed_gives_the_same_cards_and_another_does_not(name, pool):
-    first, again, other = (play(make_optimizer(name, pool, seed=seed), 13) for seed in (4, 4, 5))
+    first, again, other = (play(make_optimizer(name, pool, seed=seed), 12) for seed in (4, 4, 5))
     assert first == again
     assert first != other
 
@@ -77,7 +77,7 @@ def test_the_initial_cards_depend_on_the_seed_alone(name, pool):
 @pytest.mark.parametrize("name", NAMES)
 def test_telling_a_history_again_restores_the_state(name, pool):
     optimizer = make_optimizer(name, pool, seed=2)
-    cards = play(optimizer, 13)
+    cards = play(optimizer, 12)
     restored = make_optimizer(name, pool, seed=2)
     restored.tell(cards, [value(card) for card in cards])
     assert play(restored, 2) == play(optimizer, 2)
@@ -98,12 +98,12 @@ def test_telling_and_marking_what_is_pending_restores_the_state(name, pool):
 def test_a_batch_has_different_cards_none_of_them_pending(name, pool):
     optimizer = make_optimizer(name, pool, seed=3, initial=4)
     play(optimizer, 1, n=8)
-    pending = optimizer.ask(7)
-    more = optimizer.ask(7)
-    assert len({*pending, *more, *(pool[i] for i in optimizer.indices)}) == 22
+    pending = optimizer.ask(4)
+    more = optimizer.ask(4)
+    assert len({*pending, *more, *(pool[i] for i in optimizer.indices)}) == 16
     optimizer.tell(more, [value(card) for card in more])  # in another order than asked
     optimizer.tell(pending, [value(card) for card in pending])
-    assert len(optimizer.values) == 22
+    assert len(optimizer.values) == 16
 
 
 @pytest.mark.parametrize("name", NAMES)

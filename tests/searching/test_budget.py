@@ -40,12 +40,12 @@ def test_simulated_time_ends_with_the_last_evaluation_that_fits(bench):
 
 
 def test_a_longer_time_goes_on_from_a_shorter_one(bench, tmp_path):
-    first = search(bench, "boshnas", budget="5h", seed=1, initial=3, out=tmp_path / "run").frame
-    longer = search(bench, "boshnas", budget="6h", seed=1, initial=3, out=tmp_path / "run").frame
-    whole = search(bench, "boshnas", budget="6h", seed=1, initial=3).frame
+    first = search(bench, "evolution", budget="5h", seed=1, initial=3, out=tmp_path / "run").frame
+    longer = search(bench, "evolution", budget="8h", seed=1, initial=3, out=tmp_path / "run").frame
+    whole = search(bench, "evolution", budget="8h", seed=1, initial=3).frame
     assert len(first) < len(longer)
     assert longer["card_hash"].tolist() == whole["card_hash"].tolist()
-    again = search(bench, "boshnas", budget="5h", seed=1, initial=3, out=tmp_path / "run").frame
+    again = search(bench, "evolution", budget="5h", seed=1, initial=3, out=tmp_path / "run").frame
     assert again["card_hash"].tolist() == first["card_hash"].tolist()
 
 

@@ -28,7 +28,7 @@ LT = ["DFT"]
 def search(small_data, small_protocol, tmp_path):
     (tmp_path / "tiny.toml").write_text(SPACE)
 
-    def command(*arguments, out="out", budget="3"):
+    def command(*arguments, out="out", budget="2"):
         common = ["--space", str(tmp_path / "tiny.toml"), "--data", str(small_data), "--out", str(tmp_path / out)]
         common += ["--optimizer", "random", "--protocol", str(small_protocol), "--budget", budget, "--task", "rte"]
         return ["run", "--live", *common, *arguments]
@@ -46,12 +46,12 @@ def test_values_are_those_of_trainings(search, tmp_path, capsys):
     assert summary["settings"]["kind"] == "live"
     assert summary["best_result"]["origin"] == "measured"
     rows, bench = read_runs(tmp_path / "out" / RUNS_FILE), load_benchmark(store=tmp_path / "out" / "store")
-    assert len(rows) == 3
+    assert len(rows) == 2
     for row in rows.itertuples():
         found = bench.query(row.card_hash, "rte", "small")
         assert (row.value, row.origin) == (found.value, "measured")
         assert row.cost_seconds == pytest.approx(found.cost_seconds)
-    assert len(Store(tmp_path / "out" / "store").rows()) == 3
+    assert len(Store(tmp_path / "out" / "store").rows()) == 2
 
 
 def test_it_goes_on_and_trains_nothing_twice(search, tmp_path, monkeypatch):
@@ -60,10 +60,10 @@ def test_it_goes_on_and_trains_nothing_twice(search, tmp_path, monkeypatch):
     monkeypatch.setattr(Backend, "_pretrain", lambda self, card, *some: trained.append(card) or real(self, card, *some))
     assert run_app(search(budget="1")) == 0
     assert len(trained) == 1
-    assert run_app(search(budget="3")) == 0
-    assert len(trained) == 3
+    assert run_app(search(budget="2")) == 0
+    assert len(trained) == 2
     assert run_app(search("--store", str(tmp_path / "out" / "store"), out="other")) == 0
-    assert len(trained) == 3  # the store had them all
+    assert len(trained) == 2  # the store had them all
     pd.testing.assert_frame_equal(frame(tmp_path / "other"), frame(tmp_path / "out"))
 
 

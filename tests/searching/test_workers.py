@@ -33,7 +33,7 @@ def test_an_optimizer_is_told_in_the_order_of_finishing(bench):
     assert set(run.frame["card_hash"]) != set(alone["card_hash"])  # it knew less when it was asked
 
 
-@pytest.mark.parametrize("optimizer", ["evolution", "tpe", "boshnas"])
+@pytest.mark.parametrize("optimizer", ["evolution", "tpe", pytest.param("boshnas", marks=pytest.mark.slow)])
 def test_a_search_that_is_cut_goes_on(bench, tmp_path, optimizer):
     budget = 14 if optimizer == "boshnas" else 30
     settings = {"budget": budget, "seed": 2, "workers": 4, "transfer": True, "overlap": 0.5}
