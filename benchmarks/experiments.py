@@ -1,6 +1,6 @@
 """The searches behind Figure 3, and those with T2v behind Figure 4(a); `search_quality.py` makes the others.
 
-    python benchmarks/experiments.py --jobs 2     # hours on two cores; what is finished is kept in runs/experiments/
+    python benchmarks/experiments.py --jobs 2     # 20 minutes on two cores; finished runs are kept in runs/experiments/
     python benchmarks/experiments.py --seeds 3 --budget 12 --out small --draft
 
 Figure 3: six methods search predicted scores with the noise of a training, in homogeneous cards and in G1, those that

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from flexnas_bench.figures.saving import COLOURS, save_figure
+from flexnas_bench.figures.saving import save_figure
+from flexnas_bench.figures.styles import COLOURS
 from flexnas_bench.results import METRICS
 from flexnas_bench.training.workplace import Curves
 

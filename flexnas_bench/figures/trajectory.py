@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from flexnas_bench.figures.saving import colours_of, save_figure
+from flexnas_bench.figures.saving import save_figure
+from flexnas_bench.figures.styles import Style, styles_of
 from flexnas_bench.searching.analysis import Estimate, estimate
 
 _FEW = 3
@@ -34,7 +35,7 @@ def draw_trajectories(
 
     The axis begins where all but a fifth of the runs of each method are after a sixth of the evaluations; what lies
     lower is cut off.
-    Methods whose names differ after a comma only have one colour, and the later ones are dashed.
+    Methods whose names differ after a comma only have one colour and different dashes.
 
     Args:
         tables: by the name of a method a row a seed and a column a step, or a point in time, as of `best_so_far`.
@@ -49,12 +50,8 @@ def draw_trajectories(
     few = len(tables) <= _FEW
     figure = Figure(figsize=(7.2 if few else 9.0, 4.5 if few else 5.2), dpi=160, layout="constrained")
     axes = figure.add_subplot()
-    colours = colours_of(map(_base, tables))
-    drawn: set[str] = set()
-    for name, best in tables.items():
-        style = "--" if _base(name) in drawn else "-"
-        drawn.add(_base(name))
-        draw_runs(axes, best, name, colours[_base(name)], style, raw, 1.0 if few else 0.4)
+    for name, style in styles_of(tables).items():
+        draw_runs(axes, tables[name], name, style, raw, 1.0 if few else 0.4)
     _limit(axes, tables, optimum, raw)
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -67,10 +64,6 @@ def draw_trajectories(
         figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     figure.supxlabel(fill(f"{seeds_text(tables)}{note}", 120), fontsize=7, color="0.35")
     save_figure(figure, path)
-
-
-def _base(name: str) -> str:
-    return name.partition(",")[0]
 
 
 def seeds_text(tables: Mapping[str, pd.DataFrame]) -> str:
@@ -103,11 +96,9 @@ def draw_runs(
     axes: Axes,
     best: pd.DataFrame,
     name: str,
-    colour: str,
-    style: str = "-",
+    style: Style,
     raw: bool = True,
     strength: float = 0.4,
-    mark: str = "",
 ) -> Estimate:
     """Draws one method: its runs thin, the mean thick, the 90 % interval shaded; returns what it found.
 
@@ -115,17 +106,15 @@ def draw_runs(
         axes: to draw on.
         best: a row a seed and a column a step.
         name: for the legend.
-        colour: of all.
-        style: of the line of the mean.
+        style: of the mean; the colour is that of all.
         raw: whether to draw the runs.
         strength: of thin lines and shades, up to 1.
-        mark: marker on the line of the mean, a few times.
     """
     steps, values = best.columns.to_numpy(), best.to_numpy()
     for run in values if raw else ():
-        axes.step(steps, run, where="mid", color=colour, alpha=0.15 * strength, linewidth=0.6)
+        axes.step(steps, run, where="mid", color=style.colour, alpha=0.15 * strength, linewidth=0.6)
     mean = estimate(values)
-    axes.fill_between(steps, mean.low, mean.high, step="mid", color=colour, alpha=0.25 * strength, linewidth=0)
-    line: dict[str, Any] = {"color": colour, "linestyle": style, "linewidth": 1.0 + strength, "label": name}
-    axes.step(steps, mean.mean, where="mid", marker=mark, markevery=0.12, markersize=4, **line)
+    axes.fill_between(steps, mean.low, mean.high, step="mid", color=style.colour, alpha=0.25 * strength, linewidth=0)
+    line: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.0 + strength, "label": name}
+    axes.step(steps, mean.mean, where="mid", marker=style.mark, markevery=0.12, markersize=4, **line)
     return mean

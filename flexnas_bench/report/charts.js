@@ -1,6 +1,9 @@
 // The charts: Bokeh's models, filled and coloured.
 
 const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999933", "#882255"];
+const BLACK = "#000000"; // is drawn in the colour of text
+// The method whose runs, mean, interval or marks something shows.
+const methodOf = ({ name }) => name.slice(name.indexOf(":") + 1);
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const isDark = () => document.documentElement.dataset.theme === "dark";
 
@@ -152,7 +155,11 @@ function paint(charts) {
     for (const grid of chart.center) grid.setv({ grid_line_color: rule });
     for (const { name, glyph } of chart.renderers) glyph.setv(glyphs[name] ?? {});
   }
-  const black = Object.keys(DATA.runs?.methods ?? {}).filter((name) => DATA.runs.methods[name] === "#000000");
-  for (const { name, glyph } of charts.curves?.renderers ?? [])
-    if (black.some((method) => name === `run:${method}`)) glyph.setv("fill_color" in glyph ? { fill_color: ink } : { line_color: ink });
+  for (const renderer of charts.curves?.renderers ?? []) {
+    const { glyph } = renderer;
+    const colour = DATA.runs.methods[methodOf(renderer)].colour;
+    const own = colour === BLACK ? ink : colour;
+    if ("fill_color" in glyph) glyph.setv({ fill_color: own });
+    if ("line_color" in glyph) glyph.setv({ line_color: renderer.name.startsWith("mark:") ? ink : own });
+  }
 }

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from bokeh.core.property.vectorization import Field
 from bokeh.events import Tap
-from bokeh.models import ColumnDataSource, CustomJS, HoverTool, LinearColorMapper, Range1d
+from bokeh.models import CDSView, ColumnDataSource, CustomJS, HoverTool, IndexFilter, LinearColorMapper, Range1d
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from flexnas_bench.figures.layout import CHAIN, HALF, WIDTH
-from flexnas_bench.figures.saving import colours_of
+from flexnas_bench.figures.styles import styles_of
 from flexnas_bench.figures.trajectory import score_limits
 from flexnas_bench.searching.analysis import estimate
 from flexnas_bench.searching.comparison import Comparison
@@ -27,6 +27,18 @@ _MARKS: dict[str, dict[str, Any]] = {
 }
 #: Frontiers of trained cards and of predicted ones, and their lines.
 _EDGES = {"real": "solid", "predicted": "dotted"}
+#: Marks of curves, by what Matplotlib calls them: what Bokeh does, and how they are written.
+MARKERS = {
+    "*": ("star", "★"),
+    "P": ("plus", "✚"),
+    "v": ("inverted_triangle", "▼"),
+    "D": ("diamond", "◆"),
+    "s": ("square", "■"),
+    "^": ("triangle", "▲"),
+    "o": ("circle", "●"),
+    "h": ("hex", "⬢"),
+    "X": ("square_pin", "✦"),
+}
 _COLUMNS = ("x", "y", "parameters", "value", "shade", "title", "text", "score")
 _TOOLTIP = "<div class='tip'><b>@title</b><br>@text<br>@score</div>"
 
@@ -90,16 +102,22 @@ def curves_chart(comparison: Comparison) -> figure:
     chart.xaxis.axis_label = "evaluations"
     chart.yaxis.axis_label = f"{'recommended card' if comparison.problem.get('noisy') else 'best so far'} (points)"
     means: list[Any] = []
-    for (name, table), (colour, dash) in zip(tables.items(), curve_styles(comparison).values(), strict=True):
-        steps, values = _stairs(table)
-        line: dict[str, Any] = {"line_color": colour, "line_dash": dash, "name": f"run:{name}"}
+    for name, style in styles_of(tables).items():
+        steps, values = _stairs(tables[name])
+        line: dict[str, Any] = {"line_color": style.colour, "line_dash": style.dash, "name": f"run:{name}"}
         runs = {"xs": [steps] * len(values), "ys": list(np.round(values, 3))}
         chart.multi_line("xs", "ys", source=ColumnDataSource(runs), line_alpha=0.12, **line)
         mean = estimate(values)
         columns = {"x": steps, "y": mean.mean, "low": mean.low, "high": mean.high}
         source = ColumnDataSource({**columns, "method": [name] * len(steps)})
-        chart.varea("x", "low", "high", source=source, fill_color=colour, fill_alpha=0.15, name=f"run:{name}")
+        chart.varea("x", "low", "high", source=source, fill_color=style.colour, fill_alpha=0.15, name=f"run:{name}")
         means.append(chart.line("x", "y", source=source, line_width=2, **line))
+        some: dict[str, Any] = {
+            "source": source,
+            "view": CDSView(filter=IndexFilter(indices=_spread(len(steps), len(means)))),
+        }
+        marker, _ = MARKERS[style.mark]
+        chart.scatter("x", "y", marker=marker, size=9, fill_color=style.colour, name=f"mark:{name}", **some)
     interval = "90 % interval @low{0.00} to @high{0.00}"
     tip = f"<div class='tip'><b>@method</b><br>@x evaluations: mean @y{{0.00}}<br>{interval}</div>"
     chart.add_tools(HoverTool(renderers=means, tooltips=tip, limit=3))
@@ -112,11 +130,9 @@ def _stairs(table: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float6
     return steps, np.repeat(table.to_numpy(), 2, axis=1)[:, :-1]
 
 
-def curve_styles(comparison: Comparison) -> dict[str, tuple[str, str]]:
-    """Colour and dash of each method; those whose names differ after a comma only have one colour."""
-    bases = {name: name.partition(",")[0] for name in comparison.judged}
-    colours = colours_of(bases.values())
-    return {name: (colours[base], "solid" if base == name else "dashed") for name, base in bases.items()}
+def _spread(length: int, number: int) -> list[int]:
+    """Where the marks of one of several curves are, which differ from those of the others as curves often meet."""
+    return list(range(1 + 3 * number % 10, length, max(length // 8, 1)))
 
 
 def _chart(name: str, height: int, tools: str = "pan,wheel_zoom,box_zoom,reset,save", **options: Any) -> figure:

@@ -112,11 +112,13 @@ function makeMethods() {
   byId("curves-section").hidden = !DATA.runs;
   if (!DATA.runs) return;
   byId("curves-note").textContent = DATA.runs.caption;
-  byId("methods").replaceChildren(...Object.entries(DATA.runs.methods).map(([name, colour]) => {
+  byId("methods").replaceChildren(...Object.entries(DATA.runs.methods).map(([name, { colour, dash, mark }]) => {
     const box = element("input", { type: "checkbox", checked: true });
-    box.onchange = () => { for (const one of charts.curves.renderers) if (one.name === `run:${name}`) one.visible = box.checked; };
-    const chip = element("i", { className: "chip", style: `background:${colour === "#000000" ? "var(--ink)" : colour}` });
-    return element("label", {}, box, chip, name);
+    box.onchange = () => {
+      for (const one of charts.curves.renderers) if (methodOf(one) === name) one.visible = box.checked;
+    };
+    const line = `color: ${colour === BLACK ? "var(--ink)" : colour}; border-bottom: 3px ${dash === "dashdot" ? "double" : dash}`;
+    return element("label", {}, box, element("b", { className: "line", style: line }, mark), name);
   }));
 }
 

@@ -16,8 +16,9 @@ from bokeh.document import Document
 from bokeh.palettes import Viridis256
 from bokeh.resources import Resources
 
+from flexnas_bench.figures.styles import Style, styles_of
 from flexnas_bench.figures.trajectory import seeds_text
-from flexnas_bench.report.charts import card_charts, curve_styles, curves_chart, graph_chart
+from flexnas_bench.report.charts import MARKERS, card_charts, curves_chart, graph_chart
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.storage import write_bytes
 
@@ -58,16 +59,20 @@ def write_page(content: Mapping[str, Any], comparison: Comparison | None, note: 
 
 
 def _runs(comparison: Comparison) -> dict[str, Any]:
-    """The methods of searches and their colours, and what they searched."""
+    """The methods of searches and how they are drawn, and what they searched."""
     problem, frames = comparison.problem, comparison.frames
     origins = sorted({str(origin) for frame in frames.values() for origin in frame["origin"]})
     known = [f"{name} {problem[name]}" for name in ("space", "task", "protocol") if name in problem]
     noise = ["readings with the noise of a training"] if problem.get("noisy") else []
     what = ", ".join([*known, f"{' and '.join(origins)} scores", *noise])
     return {
-        "methods": {name: colour for name, (colour, _) in curve_styles(comparison).items()},
+        "methods": {name: _shown(style) for name, style in styles_of(comparison.judged).items()},
         "caption": f"Searches of {what}; {seeds_text(comparison.judged)}runs thin.",
     }
+
+
+def _shown(style: Style) -> dict[str, str]:
+    return {"colour": style.colour, "dash": style.dash, "mark": MARKERS[style.mark][1]}
 
 
 def _numbered(text: str) -> tuple[str, dict[str, str]]:

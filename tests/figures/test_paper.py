@@ -115,4 +115,6 @@ def test_every_shipped_run_behind_a_figure_is_there():
         "g1",
         "pool-ablations",
         "g1-ablations",
+        "pool-t2v",
+        *(f"figure-3{letter}" for letter in "abc"),
     }

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.figures.paper.plate import Plate, new_figure, plain
-from flexnas_bench.figures.saving import COLOURS
+from flexnas_bench.figures.styles import styles_of
 from flexnas_bench.published.figures import load_published
 
 TASKS = ("SST-2", "QNLI", "MNLI", "CoLA")
@@ -26,9 +26,10 @@ def family_figure(bench: Benchmark) -> Plate:
         _panel(axes, table, task, sizes)
     for axes in panels[-1]:
         axes.set_xlabel("parameters (millions)")
-    colours = dict(zip(table["model"], COLOURS, strict=False))
-    marks = dict(zip(table["model"], "osv^DP", strict=False))
-    handles = [axes.scatter([], [], c=colours[name], marker=marks[name], label=name) for name in table["model"]]
+    handles = [
+        axes.scatter([], [], c=style.colour, marker=style.mark, label=name)
+        for name, style in styles_of(table["model"]).items()
+    ]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8)
     rows = table.melt(["model", "params_M"], TASKS, var_name="task", value_name="value")
     gaps = pd.DataFrame(
@@ -43,8 +44,10 @@ def family_figure(bench: Benchmark) -> Plate:
 
 
 def _panel(axes: Axes, table: pd.DataFrame, task: str, gaps: dict[str, float]) -> None:
-    for (_, row), colour, mark in zip(table.iterrows(), COLOURS, "osv^DP", strict=False):
-        axes.scatter(row["params_M"], row[task], c=colour, marker=mark, s=36, zorder=3)
+    styles = styles_of(table["model"])
+    for _, row in table.iterrows():
+        style = styles[row["model"]]
+        axes.scatter(row["params_M"], row[task], c=style.colour, marker=style.mark, s=36, zorder=3)
     for size in gaps.values():
         axes.axvspan(size / 1.08, size * 1.08, facecolor="none", edgecolor="0.6", hatch="////", linewidth=0)
     axes.set(title=task, xscale="log", ylabel="points")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
-from flexnas_bench.figures.saving import COLOURS
+from flexnas_bench.figures.styles import COLOURS
 from flexnas_bench.published.figures import load_published
 from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, PREDICTED
 from flexnas_bench.space import load_space

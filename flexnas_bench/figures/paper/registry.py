@@ -12,12 +12,14 @@ from flexnas_bench.figures.paper.family import family_figure
 from flexnas_bench.figures.paper.frontier import frontier_figure
 from flexnas_bench.figures.paper.plate import Plate
 from flexnas_bench.figures.paper.searches import ablations_figure, methods_figure
+from flexnas_bench.figures.paper.spaces import spaces_figure
 from flexnas_bench.figures.paper.transfers import transfers_figure
 
 _POOL, _G1 = "the 491 trained encoders", "predicted scores of G1"
-#: By number, the names of files and who draws them. Figure 3 (`spaces.py`) comes when its runs are shipped.
+#: By number, the names of files and who draws them.
 FIGURES: dict[str, dict[str, Callable[[Benchmark], Plate]]] = {
     "2": {"figure-2": block_graph_figure},
+    "3": {"figure-3": spaces_figure},
     "4": {
         "figure-4a-pool": partial(methods_figure, name="pool", what=f"Six methods on {_POOL}"),
         "figure-4a-g1": partial(methods_figure, name="g1", what=f"Six methods on {_G1}"),

@@ -16,10 +16,9 @@ from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, n
 from flexnas_bench.figures.paper.techniques import (
     ABLATIONS,
     OURS,
-    TECHNIQUE_COLOURS,
-    TECHNIQUE_MARKS,
     TECHNIQUES,
 )
+from flexnas_bench.figures.styles import METHODS, styles_of
 from flexnas_bench.figures.trajectory import draw_runs
 from flexnas_bench.published.figures import load_published
 from flexnas_bench.searching.comparison import Comparison
@@ -78,11 +77,12 @@ def _curves(bench: Benchmark, searches: Searches, panel: str) -> Plate:
     figure = new_figure(9.0, 5.4)
     axes = figure.add_subplot()
     rows: list[pd.DataFrame] = []
+    styles = styles_of(searches.labels)
     for name, label in searches.labels.items():
         if name not in comparison.judged:
             continue
-        table, base, style = comparison.judged[name], name.partition(",")[0], "--" if "," in name else "-"
-        found = draw_runs(axes, table, label, TECHNIQUE_COLOURS[base], style, strength=0.3, mark=TECHNIQUE_MARKS[base])
+        table = comparison.judged[name]
+        found = draw_runs(axes, table, label, styles[name], strength=0.3)
         means = pd.DataFrame({"step": table.columns, "value": found.mean, "low": found.low, "high": found.high})
         rows.append(means.assign(method=label, series="mean, 90 % interval"))
         runs = table.rename_axis("seed").reset_index().melt("seed", var_name="step", value_name="value")
@@ -119,7 +119,7 @@ def _overlay(axes: Axes, panel: str) -> pd.DataFrame:
     steps = axes.get_xlim()[1]
     for technique, curve in table.groupby("technique", sort=False):
         shown = curve[curve["models_trained"] <= steps]
-        colour = TECHNIQUE_COLOURS[OURS[str(technique)]]
+        colour = METHODS[OURS[str(technique)]]
         other.plot(shown["models_trained"], shown["best_glue"], color=colour, alpha=FAINT, lw=1, ls=":")
     found = table.rename(
         columns={
@@ -138,11 +138,13 @@ def _caption(bench: Benchmark, comparison: Comparison, searches: Searches, panel
     space = load_space(problem["space"])
     objective = choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"])
     result = objective.query(space[0], 0)
-    seeds = {len(table) for name, table in comparison.judged.items() if name in searches.labels}
+    drawn = [name for name in searches.labels if name in comparison.judged]
+    seeds = [len(comparison.judged[name]) for name in drawn]
+    dashed = "dashed: with T2v; " if any("T2v" in name for name in drawn) else ""
     return (
         f"{problem['task']} of {space.name}, {result.origin} scores, protocol {problem['protocol']} "
-        f"({bench.cite(result)}). Thin: {min(seeds)} seeds; thick: their mean, with its 90 % interval shaded; dashed: "
-        "with T2v; what lies below the axis is in the CSV. Dotted, "
+        f"({bench.cite(result)}). Thin: {min(seeds)} seeds; thick: their mean, with its 90 % interval shaded; "
+        f"{dashed}what lies below the axis is in the CSV. Dotted, "
         f"{PUBLISHED}: Figure {panel[0]}({panel[1]}) of the paper, on a scale of its own. Runs: "
         f"{' and '.join(f'data/runs/{path.name}' for path in searches.paths)}, by make quality and make experiments."
     )

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
-from flexnas_bench.figures.paper.techniques import TECHNIQUE_COLOURS, TECHNIQUES, WITH_VECTORS
+from flexnas_bench.figures.paper.techniques import TECHNIQUES, WITH_VECTORS
+from flexnas_bench.figures.styles import METHODS
 from flexnas_bench.published.figures import load_published
 from flexnas_bench.searching.analysis import estimate
 from flexnas_bench.searching.comparison import Comparison
@@ -61,7 +62,7 @@ def spaces_figure(bench: Benchmark) -> Plate:
         last = {ours: judged[ours].iloc[:, -1] for ours in TECHNIQUES.values()}
         rows += _bars(axes, panel, last)
         rows.append(_overlay(axes, panel, published[published["panel"] == panel.letter]))
-        axes.set_title(panel.title, fontsize=10)
+        axes.set_title(f"({panel.letter}) {panel.title}", fontsize=10)
         plain(axes)
     first = found[PANELS[0].runs]
     problem, judged = first.problem, first.judged_at_end
@@ -89,9 +90,9 @@ def _bars(axes: Axes, panel: Panel, last: Mapping[str, pd.Series]) -> list[pd.Da
         values = last[ours].to_numpy()
         mean = estimate(values)
         spread = np.linspace(-0.12, 0.12, len(values))
-        axes.scatter(place - 0.18 + spread, values, s=3, color=TECHNIQUE_COLOURS[ours], alpha=0.35, linewidths=0)
+        axes.scatter(place - 0.18 + spread, values, s=3, color=METHODS[ours], alpha=0.35, linewidths=0)
         errors = np.abs(np.array([[mean.low], [mean.high]]) - mean.mean)
-        axes.errorbar(place - 0.18, mean.mean, errors, fmt="_", ms=13, mew=2, color=TECHNIQUE_COLOURS[ours], capsize=3)
+        axes.errorbar(place - 0.18, mean.mean, errors, fmt="_", ms=13, mew=2, color=METHODS[ours], capsize=3)
         whole = {"value": [mean.mean], "low": [mean.low], "high": [mean.high]}
         rows.append(pd.DataFrame(whole).assign(method=label, series="mean, 90 % interval"))
         rows.append(pd.DataFrame({"seed": last[ours].index, "value": values}).assign(method=label, series="run"))

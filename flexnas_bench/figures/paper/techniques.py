@@ -1,6 +1,4 @@
-"""Names of methods in the paper and here, each with its colour and its mark."""
-
-from flexnas_bench.figures.saving import COLOURS, METHODS
+"""Names of methods in the paper and here."""
 
 TECHNIQUES = {
     "RS": "random",
@@ -18,5 +16,3 @@ ABLATIONS = {
     "W/o heteroscedastic": "without heteroscedasticity",
 }
 OURS = {**TECHNIQUES, **ABLATIONS}
-TECHNIQUE_COLOURS = {**METHODS, "without second order": COLOURS[0], "without heteroscedasticity": COLOURS[2]}
-TECHNIQUE_MARKS = dict(zip(dict.fromkeys(OURS.values()), "osv^DPXd", strict=True))

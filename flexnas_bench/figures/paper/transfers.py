@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.errors import NotMeasuredError
 from flexnas_bench.figures.paper.plate import FAINT, PUBLISHED, Plate, beside, new_figure, plain
-from flexnas_bench.figures.saving import COLOURS
+from flexnas_bench.figures.styles import COLOURS
 from flexnas_bench.published.figures import load_published
 from flexnas_bench.records import Training
 from flexnas_bench.results import SCRATCH
