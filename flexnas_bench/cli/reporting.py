@@ -10,7 +10,7 @@ import typer
 
 from flexnas_bench.cli.output import StoreOption, progress_bars, say
 from flexnas_bench.embedding.loading import LEARNED, load_embedding
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import NotInSpaceError, OptionError
 from flexnas_bench.loading import load_benchmark
 from flexnas_bench.space import SPACE_NAMES, load_space
 from flexnas_bench.storage import check_target, data_folder
@@ -38,8 +38,12 @@ def report(
     comparison = Comparison.read(paths) if paths else None
     if comparison and all(best.isna().all(axis=None) for best in comparison.judged.values()):
         raise OptionError("--runs: not one evaluation of these has a value")
-    with progress_bars() as tell:
-        found = contents(load_benchmark(store=store), load_embedding(embedding, cards), store is None, tell)
+    try:
+        with progress_bars() as tell:
+            found = contents(load_benchmark(store=store), load_embedding(embedding, cards), store is None, tell)
+    except NotInSpaceError as error:
+        hint = "" if embedding == "one-hot" else "; one-hot has vectors of all cards"
+        raise OptionError(f"--embedding: {embedding} does not describe space {cards.name}: {error}{hint}") from None
     words = ["flexnas-bench", "report", "--space", space, "--embedding", embedding]
     words += [word for path in runs or () for word in ("--runs", str(path))]
     note = f"Made by {shlex.join([*words, *(('--store', str(store)) if store else ())])}"

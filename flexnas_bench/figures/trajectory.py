@@ -116,5 +116,6 @@ def draw_runs(
     mean = estimate(values)
     axes.fill_between(steps, mean.low, mean.high, step="mid", color=style.colour, alpha=0.25 * strength, linewidth=0)
     line: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.0 + strength, "label": name}
-    axes.step(steps, mean.mean, where="mid", marker=style.mark, markevery=0.12, markersize=4, **line)
+    mark = style.mark if np.isfinite(mean.mean).any() else ""  # of nothing, Matplotlib cannot mark a share
+    axes.step(steps, mean.mean, where="mid", marker=mark, markevery=0.12, markersize=4, **line)
     return mean

@@ -3,13 +3,16 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const COUNT = DATA.cards.length;
 const ORIGINS = ["unknown", "predicted", "published", "measured"];
-const UNKNOWN = 0, PREDICTED = 1;
+const UNKNOWN = 0;
+const PREDICTED = 1;
 
 const layersOf = (card) => DATA.cards[card].map((layer) => DATA.layers[layer]);
 const operationOf = (layer) => `${layer.o}-${layer.p}`;
 const stackOf = (layer) => layer.f.join("-");
 const inSpace = (card) => card < DATA.space.size;
 const nameOf = (card) => DATA.names[card] ?? `card ${DATA.hashes[card].slice(0, 10)}`;
+const titleOf = (hash) =>
+  DATA.hashes.includes(hash) ? nameOf(DATA.hashes.indexOf(hash)) : `card ${hash.slice(0, 10)}`;
 const unique = (values) => [...new Set(values)];
 
 function describe(card) {
@@ -27,7 +30,14 @@ const TEXTS = DATA.cards.map((_, card) => describe(card));
 function toJson(card) {
   const layers = layersOf(card);
   const column = (key) => layers.map((layer) => layer[key]);
-  return JSON.stringify({ l: layers.length, o: column("o"), h: column("h"), n: column("n"), f: column("f"), p: column("p") });
+  return JSON.stringify({
+    l: layers.length,
+    o: column("o"),
+    h: column("h"),
+    n: column("n"),
+    f: column("f"),
+    p: column("p"),
+  });
 }
 
 // Scores of one protocol and task: of each card the value, where it comes from, and the table's row of it.
@@ -81,14 +91,17 @@ function shownCards(scores, unticked) {
   const active = FACETS.filter((facet) => unticked.get(facet)?.size);
   const shown = [];
   for (let card = 0; card < COUNT; card++)
-    if (active.every((facet) => facet.of(card, scores).every((value) => !unticked.get(facet).has(value)))) shown.push(card);
+    if (active.every((facet) => facet.of(card, scores).every((value) => !unticked.get(facet).has(value))))
+      shown.push(card);
   return shown;
 }
 
 // The cards that are better than all that are no larger, by size; of equal ones the first.
 function frontierOf(cards, value) {
   const size = DATA.parameters;
-  const order = cards.filter((card) => !Number.isNaN(value[card])).sort((a, b) => size[a] - size[b] || value[b] - value[a]);
+  const order = cards
+    .filter((card) => !Number.isNaN(value[card]))
+    .sort((a, b) => size[a] - size[b] || value[b] - value[a]);
   const edge = [];
   for (const card of order) if (!edge.length || value[card] > value[edge.at(-1)]) edge.push(card);
   return edge;
@@ -96,10 +109,13 @@ function frontierOf(cards, value) {
 
 // The nearest of some cards to the right of one, above it and so on, as (dx, dy) says, within 45 degrees of that.
 function nextCard(from, [dx, dy], cards) {
-  let best = null, least = Infinity;
+  let best = null;
+  let least = Infinity;
   for (const card of cards) {
-    const x = DATA.x[card] - DATA.x[from], y = DATA.y[card] - DATA.y[from];
-    const along = x * dx + y * dy, aside = Math.abs(x * dy - y * dx);
+    const x = DATA.x[card] - DATA.x[from];
+    const y = DATA.y[card] - DATA.y[from];
+    const along = x * dx + y * dy;
+    const aside = Math.abs(x * dy - y * dx);
     if (along > 0 && aside <= along && along + 2 * aside < least) [best, least] = [card, along + 2 * aside];
   }
   return best;
@@ -116,7 +132,9 @@ function findCard(text) {
     return card < 0 ? null : card;
   }
   const bare = wanted.replace(/[\s"]/g, "");
-  const card = wanted.startsWith("{") ? DATA.cards.findIndex((_, i) => toJson(i).toLowerCase().replaceAll('"', "") === bare) : -1;
+  const card = wanted.startsWith("{")
+    ? DATA.cards.findIndex((_, i) => toJson(i).toLowerCase().replaceAll('"', "") === bare)
+    : -1;
   return card < 0 ? null : card;
 }
 

@@ -13,7 +13,18 @@ async function embedCharts() {
   await Bokeh.embed.embed_items({ page: json }, [{ docid: "page", roots: DATA.roots, root_ids: ids }]);
   const model = (name) => Bokeh.documents[0].get_model_by_name(name);
   const roots = Object.fromEntries(Object.values(DATA.roots).map((name) => [name, model(name)]));
-  const named = [...ORIGINS.map((name) => `cards-${name}`), "ring", "edge-real", "edge-predicted", "frames", "edges", "heads", "nodes", "projections", "colours"];
+  const named = [
+    ...ORIGINS.map((name) => `cards-${name}`),
+    "ring",
+    "edge-real",
+    "edge-predicted",
+    "frames",
+    "edges",
+    "heads",
+    "nodes",
+    "projections",
+    "colours",
+  ];
   return { ...roots, data: Object.fromEntries(named.map((name) => [name, model(name)])) };
 }
 
@@ -23,7 +34,13 @@ const COLOURINGS = {
   parameters: { name: "parameters (millions)", number: true, of: (card) => DATA.parameters[card] / 1e6 },
   layers: { name: "layers", of: (card) => DATA.cards[card].length },
   operation: { name: "operation of most layers", of: (card) => mostCommon(layersOf(card).map((layer) => layer.o)) },
-  hidden: { name: "hidden sizes", of: (card) => unique(layersOf(card).map((layer) => layer.h)).sort(byValue).join("-") },
+  hidden: {
+    name: "hidden sizes",
+    of: (card) =>
+      unique(layersOf(card).map((layer) => layer.h))
+        .sort(byValue)
+        .join("-"),
+  },
 };
 
 function mostCommon(values) {
@@ -55,18 +72,28 @@ function showCards(charts, scores, shown, { shades, palette, low, high }) {
   ORIGINS.forEach((name, origin) => {
     const cards = shown.filter((card) => scores.origin[card] === origin);
     charts.data[`cards-${name}`].data = {
-      x: pick(cards, DATA.x), y: pick(cards, DATA.y), parameters: millions(cards), value: pick(cards, scores.value), shade: pick(cards, shades),
-      title: cards.map(nameOf), text: pick(cards, TEXTS), score: cards.map((card) => scoreText(scores, card)),
+      x: pick(cards, DATA.x),
+      y: pick(cards, DATA.y),
+      parameters: millions(cards),
+      value: pick(cards, scores.value),
+      shade: pick(cards, shades),
+      title: cards.map(nameOf),
+      text: pick(cards, TEXTS),
+      score: cards.map((card) => scoreText(scores, card)),
     };
   });
   const edges = { real: (origin) => origin > PREDICTED, predicted: (origin) => origin === PREDICTED };
   for (const [kind, is] of Object.entries(edges)) {
-    const cards = frontierOf(shown.filter((card) => is(scores.origin[card])), scores.value);
+    const cards = frontierOf(
+      shown.filter((card) => is(scores.origin[card])),
+      scores.value,
+    );
     charts.data[`edge-${kind}`].data = { parameters: millions(cards), value: pick(cards, scores.value) };
   }
 }
 
-const extent = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+const extent = (values) =>
+  values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 
 function setRange(range, [low, high]) {
   const margin = 0.04 * (high - low) || 1;
@@ -86,14 +113,22 @@ function fitMap({ map }) {
 function fitFrontier({ frontier }, scores) {
   const known = [...scores.value].filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   const sizes = DATA.parameters.filter((_, card) => scores.origin[card] !== UNKNOWN);
-  setRange(frontier.x_range, extent(sizes).map((n) => n / 1e6));
+  setRange(
+    frontier.x_range,
+    extent(sizes).map((n) => n / 1e6),
+  );
   setRange(frontier.y_range, [known[Math.floor(0.01 * known.length)] ?? 0, known.at(-1) ?? 1]);
   frontier.left[0].axis_label = `${scores.table.task} (points)`;
 }
 
 function ringCard(charts, scores, card) {
   const one = (value) => (card === null ? [] : [value]);
-  charts.data.ring.data = { x: one(DATA.x[card]), y: one(DATA.y[card]), parameters: one(DATA.parameters[card] / 1e6), value: one(scores.value[card]) };
+  charts.data.ring.data = {
+    x: one(DATA.x[card]),
+    y: one(DATA.y[card]),
+    parameters: one(DATA.parameters[card] / 1e6),
+    value: one(scores.value[card]),
+  };
 }
 
 // The block graph of a card: the parts of its layers one below the other, each hung on the one before.
@@ -105,23 +140,37 @@ function graphOf(card) {
     columns.heads.push({ x: corners.at(-1)[0], y: corners.at(-1)[1] + 0.06 });
   };
   const layers = layersOf(card);
-  let top = 0, before = 0.75;
+  let top = 0;
+  let before = 0.75;
   node(before, "input");
   layers.forEach((layer, i) => {
-    const lower = top, bottom = top - layer.height;
-    columns.nodes.push(...layer.nodes.map((part) => ({ ...part, y: lower + part.y, text: part.text.split("\n").at(-1) })));
+    const lower = top,
+      bottom = top - layer.height;
+    columns.nodes.push(
+      ...layer.nodes.map((part) => ({ ...part, y: lower + part.y, text: part.text.split("\n").at(-1) })),
+    );
     // what starts above a layer starts at the node before it
     for (const corners of layer.edges) edge(corners.map(([x, y]) => [x, y > 0 ? before : lower + y]));
     const next = layers[i + 1]?.h ?? layer.h;
     const projection = `projection: ${next === layer.h ? "identity" : `h${layer.h} to h${next}`}`;
     columns.projections.push({ x: 0, y: bottom + 0.35, text: projection });
     const title = `layer ${i + 1}: ${layer.title}`;
-    columns.frames.push({ x: 0, y: (top + bottom) / 2, height: layer.height, title_x: -3.45, title_y: top - 0.27, title });
+    columns.frames.push({
+      x: 0,
+      y: (top + bottom) / 2,
+      height: layer.height,
+      title_x: -3.45,
+      title_y: top - 0.27,
+      title,
+    });
     before = top + layer.nodes.at(-1).y;
     top = bottom - 0.5;
   });
   node(top - 0.1, "output");
-  edge([[0, before], [0, top + 0.18]]);
+  edge([
+    [0, before],
+    [0, top + 0.18],
+  ]);
   return columns;
 }
 
@@ -150,7 +199,13 @@ function paint(charts) {
     "soft-text": { text_color: soft },
   };
   for (const chart of [charts.map, charts.frontier, charts.curves, charts.graph].filter(Boolean)) {
-    const axis = { axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: rule, major_tick_line_color: rule, minor_tick_line_color: null };
+    const axis = {
+      axis_label_text_color: ink,
+      major_label_text_color: ink,
+      axis_line_color: rule,
+      major_tick_line_color: rule,
+      minor_tick_line_color: null,
+    };
     for (const one of [...chart.below, ...chart.left]) one.setv(axis);
     for (const grid of chart.center) grid.setv({ grid_line_color: rule });
     for (const { name, glyph } of chart.renderers) glyph.setv(glyphs[name] ?? {});

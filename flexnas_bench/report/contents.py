@@ -18,7 +18,7 @@ from flexnas_bench.errors import NotInSpaceError, OptionError
 from flexnas_bench.figures.layout import lay_out
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.processes import Progress
-from flexnas_bench.report.scores import score_tables, scored_cards
+from flexnas_bench.report.scores import score_tables, scored_cards, transferred_scores
 from flexnas_bench.space import ListSpace
 
 #: Cards of a space that a page has room for, and that a map needs.
@@ -59,7 +59,9 @@ def contents(
     neighbors = [[space.index(other) for other in space.neighbors(card)[:_NEIGHBORS]] for card in cards]
     done(3)
     scores = score_tables(bench, [*cards, *others], space.size, shipped)
-    keys = {key for table in scores for key in _sources(table)}
+    transferred = transferred_scores(bench, [*cards, *others])
+    texts = {row[-2] for row in transferred}.union(*map(_sources, scores))
+    keys = {key for text in texts for key in text.split(", ")}
     done(_STEPS)
     return {
         "version": version("flexnas-bench"),
@@ -70,6 +72,7 @@ def contents(
         "y": points[:, 1].tolist(),
         "neighbors": neighbors,
         "scores": scores,
+        "transferred": transferred,
         "sources": {key: bench.sources[key] for key in sorted(keys)},
     }
 
@@ -134,6 +137,5 @@ def _layer(layer: EncoderLayer) -> dict[str, Any]:
 
 
 def _sources(table: dict[str, Any]) -> set[str]:
-    """Keys of the sources of a table of scores."""
-    texts = {row[-1] for row in table["real"]} | ({table["predicted"]["source"]} if table["predicted"] else set())
-    return {key for text in texts for key in text.split(", ")}
+    """The sources of a table of scores, several keys in a text."""
+    return {row[-1] for row in table["real"]} | ({table["predicted"]["source"]} if table["predicted"] else set())

@@ -1,9 +1,13 @@
 // The page: its controls, and what they change.
 
 const state = { score: 0, colour: "score", card: null, unticked: new Map(FACETS.map((facet) => [facet, new Set()])) };
-const tables = DATA.scores.length ? DATA.scores.map(readScores) : [readScores({ protocol: "no protocol", task: "score", real: [], predicted: null })];
+const tables = DATA.scores.length
+  ? DATA.scores.map(readScores)
+  : [readScores({ protocol: "no protocol", task: "score", real: [], predicted: null })];
 const MARKS = ["○", "●", "■", "◆"];
-let charts = null, shown = [], colours = null;
+let charts = null;
+let shown = [];
+let colours = null;
 const scores = () => tables[state.score];
 
 function choose(card) {
@@ -20,27 +24,39 @@ function filter() {
   showCards(charts, scores(), shown, colours);
   byId("status").textContent = `${shown.length.toLocaleString("en")} of ${COUNT.toLocaleString("en")} cards shown`;
   const value = scores().value;
-  const best = shown.filter((card) => !Number.isNaN(value[card])).sort((a, b) => value[b] - value[a]).slice(0, 10);
-  byId("best").replaceChildren(...best.map((card) => element("li", {}, cardButton(card, choose, scoreText(scores(), card)), element("small", {}, TEXTS[card]))));
+  const best = shown
+    .filter((card) => !Number.isNaN(value[card]))
+    .sort((a, b) => value[b] - value[a])
+    .slice(0, 10);
+  byId("best").replaceChildren(
+    ...best.map((card) =>
+      element("li", {}, cardButton(card, choose, scoreText(scores(), card)), element("small", {}, TEXTS[card])),
+    ),
+  );
 }
 
 function recolour() {
   colours = colourCards(COLOURINGS[state.colour], scores());
   const { kinds, palette, low, high } = colours;
-  const chip = (colour, text) => element("span", {}, element("i", { className: "chip", style: `background:${colour}` }), text);
+  const chip = (colour, text) =>
+    element("span", {}, element("i", { className: "chip", style: `background:${colour}` }), text);
   const parts = (kinds ?? []).map((kind, i) => chip(palette[i], `${kind}`));
   if (!kinds) {
     const bar = element("i", { className: "ramp chip", style: `background:linear-gradient(to right,${palette})` });
     parts.push(element("span", {}, `≤ ${low.toFixed(1)}`, bar, `≥ ${high.toFixed(1)}`));
   }
   const counts = ORIGINS.map((_, origin) => scores().origin.filter((one) => one === origin).length);
-  const marks = ORIGINS.map((name, origin) => counts[origin] && element("span", {}, element("b", { className: "mark" }, MARKS[origin]), name));
+  const marks = ORIGINS.map(
+    (name, origin) => counts[origin] && element("span", {}, element("b", { className: "mark" }, MARKS[origin]), name),
+  );
   byId("legend").replaceChildren(`${COLOURINGS[state.colour].name}:`, ...parts, ...marks.filter(Boolean).reverse());
 }
 
 function redraw() {
   const { table } = scores();
-  byId("frontier-note").textContent = `${table.task} under ${table.protocol}; solid: the best trained card, of those shown, that is no larger, by its reading; dotted: the best mean predicted, where there is one. The lowest hundredth is below the axis.`;
+  byId("frontier-note").textContent =
+    `${table.task} under ${table.protocol}; solid: the best trained card, of those shown, that is no larger, by its ` +
+    "reading; dotted: the best mean predicted, where there is one. The lowest hundredth is below the axis.";
   recolour();
   fitFrontier(charts, scores());
   filter();
@@ -48,35 +64,61 @@ function redraw() {
 }
 
 function makeFacets() {
-  byId("facets").replaceChildren(...FACETS.map((facet) => {
-    const boxes = valuesOf(facet).map((value) => {
-      const box = element("input", { type: "checkbox", checked: true });
-      box.onchange = () => {
-        state.unticked.get(facet)[box.checked ? "delete" : "add"](value);
-        filter();
-      };
-      return element("label", {}, box, `${value}`);
-    });
-    return element("fieldset", {}, element("legend", {}, facet.name), ...boxes);
-  }));
+  byId("facets").replaceChildren(
+    ...FACETS.map((facet) => {
+      const boxes = valuesOf(facet).map((value) => {
+        const box = element("input", { type: "checkbox", checked: true });
+        box.onchange = () => {
+          state.unticked.get(facet)[box.checked ? "delete" : "add"](value);
+          filter();
+        };
+        return element("label", {}, box, `${value}`);
+      });
+      return element("fieldset", {}, element("legend", {}, facet.name), ...boxes);
+    }),
+  );
 }
 
 function makeControls() {
-  const groups = Map.groupBy ? Map.groupBy(tables.keys(), (i) => tables[i].table.protocol) : new Map([["", [...tables.keys()]]]);
-  byId("score").append(...[...groups].map(([protocol, items]) =>
-    element("optgroup", { label: protocol }, ...items.map((i) => element("option", { value: i }, `${tables[i].table.task}, ${tables[i].table.protocol}`)))));
-  byId("colour").append(...Object.entries(COLOURINGS).map(([key, { name }]) => element("option", { value: key }, name)));
+  const groups = Map.groupBy
+    ? Map.groupBy(tables.keys(), (i) => tables[i].table.protocol)
+    : new Map([["", [...tables.keys()]]]);
+  byId("score").append(
+    ...[...groups].map(([protocol, items]) =>
+      element(
+        "optgroup",
+        { label: protocol },
+        ...items.map((i) => element("option", { value: i }, `${tables[i].table.task}, ${tables[i].table.protocol}`)),
+      ),
+    ),
+  );
+  byId("colour").append(
+    ...Object.entries(COLOURINGS).map(([key, { name }]) => element("option", { value: key }, name)),
+  );
   byId("names").append(...Object.values(DATA.names).map((name) => element("option", { value: name })));
-  byId("score").onchange = (event) => { state.score = Number(event.target.value); redraw(); };
-  byId("colour").onchange = (event) => { state.colour = event.target.value; recolour(); filter(); };
+  byId("score").onchange = (event) => {
+    state.score = Number(event.target.value);
+    redraw();
+  };
+  byId("colour").onchange = (event) => {
+    state.colour = event.target.value;
+    recolour();
+    filter();
+  };
   byId("find").onchange = (event) => search(event.target.value);
-  byId("controls").onsubmit = (event) => { event.preventDefault(); search(byId("find").value); };
+  byId("controls").onsubmit = (event) => {
+    event.preventDefault();
+    search(byId("find").value);
+  };
   byId("reset").onclick = () => {
     for (const values of state.unticked.values()) values.clear();
     for (const box of byId("facets").querySelectorAll("input")) box.checked = true;
     filter();
   };
-  byId("copy").onclick = () => navigator.clipboard?.writeText(toJson(state.card)).then(() => { byId("status").textContent = "Copied"; });
+  byId("copy").onclick = () =>
+    navigator.clipboard?.writeText(toJson(state.card)).then(() => {
+      byId("status").textContent = "Copied";
+    });
   byId("map").onkeydown = walk;
 }
 
@@ -99,7 +141,8 @@ function walk(event) {
 function tap(name, event) {
   const chart = charts[name];
   const pixels = (range, length) => length / (range.end - range.start);
-  const across = pixels(chart.x_range, chart.inner_width), up = pixels(chart.y_range, chart.inner_height);
+  const across = pixels(chart.x_range, chart.inner_width);
+  const up = pixels(chart.y_range, chart.inner_height);
   const [xs, ys] = name === "map" ? [DATA.x, DATA.y] : [DATA.parameters.map((n) => n / 1e6), scores().value];
   const distance = (card) => Math.hypot((xs[card] - event.x) * across, (ys[card] - event.y) * up);
   const near = shown.filter((card) => distance(card) < 14);
@@ -112,14 +155,23 @@ function makeMethods() {
   byId("curves-section").hidden = !DATA.runs;
   if (!DATA.runs) return;
   byId("curves-note").textContent = DATA.runs.caption;
-  byId("methods").replaceChildren(...Object.entries(DATA.runs.methods).map(([name, { colour, dash, mark }]) => {
-    const box = element("input", { type: "checkbox", checked: true });
-    box.onchange = () => {
-      for (const one of charts.curves.renderers) if (methodOf(one) === name) one.visible = box.checked;
-    };
-    const line = `color: ${colour === BLACK ? "var(--ink)" : colour}; border-bottom: 3px ${dash === "dashdot" ? "double" : dash}`;
-    return element("label", {}, box, element("b", { className: "line", style: line }, mark), name);
-  }));
+  byId("methods").replaceChildren(
+    ...Object.entries(DATA.runs.methods).map(([name, { colour, dash, mark }]) => {
+      const box = element("input", { type: "checkbox", checked: true });
+      box.onchange = () => {
+        for (const one of charts.curves.renderers) if (methodOf(one) === name) one.visible = box.checked;
+      };
+      const under = dash === "dashdot" ? "double" : dash;
+      const line = `color: ${colour === BLACK ? "var(--ink)" : colour}; border-bottom: 3px ${under}`;
+      return element(
+        "label",
+        {},
+        box,
+        element("b", { className: "line", ariaHidden: "true", style: line }, mark),
+        name,
+      );
+    }),
+  );
 }
 
 function setTheme(theme) {
@@ -135,15 +187,24 @@ function fillTexts() {
   const { space, map, sources } = DATA;
   byId("heading").textContent = `Space ${space.name}: ${space.size.toLocaleString("en")} encoders`;
   const outside = COUNT - space.size;
-  byId("lead").textContent = `flexnas-bench ${DATA.version}. Every score says whether it was published, measured or predicted.` +
+  byId("lead").textContent =
+    `flexnas-bench ${DATA.version}. Every score says whether it was published, measured or predicted.` +
     (outside ? ` Beside the space are ${outside.toLocaleString("en")} trained cards that are not of it.` : "");
-  byId("map-note").textContent = `Two principal axes of ${map.embedding}, ${Math.round(100 * map.share)} % of the variance.`;
+  byId("map-note").textContent =
+    `Two principal axes of ${map.embedding}, ${Math.round(100 * map.share)} % of the variance.`;
   byId("note").textContent = DATA.note;
-  byId("sources").replaceChildren(...Object.entries(sources).map(([key, { citation, licence }]) => element("li", {}, `${key}: ${citation} Licence: ${licence}.`)));
+  byId("sources").replaceChildren(
+    ...Object.entries(sources).map(([key, { citation, licence }]) =>
+      element("li", {}, `${key}: ${citation} Licence: ${licence}.`),
+    ),
+  );
 }
 
 const frame = () => new Promise((done) => requestAnimationFrame(done));
-const painted = async () => { await frame(); await frame(); };
+const painted = async () => {
+  await frame();
+  await frame();
+};
 
 async function start() {
   setTheme(window.matchMedia?.("(prefers-color-scheme: dark)").matches ? "dark" : "light");

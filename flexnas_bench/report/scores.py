@@ -11,7 +11,7 @@ from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
 from flexnas_bench.errors import NotInSpaceError, NotMeasuredError
 from flexnas_bench.loading import load_benchmark
-from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8
+from flexnas_bench.results import DEFAULT_PROTOCOL, GLUE8, SCRATCH
 from flexnas_bench.surrogate.table import shipped_predictions
 
 _DIGITS = 2
@@ -39,6 +39,19 @@ def score_tables(bench: Benchmark, cards: Sequence[ModelCard], inside: int, ship
             if real or predicted:
                 tables.append({"protocol": protocol, "task": task, "real": real, "predicted": predicted})
     return tables
+
+
+def transferred_scores(bench: Benchmark, cards: Sequence[ModelCard]) -> list[list[Any]]:
+    """Scores from weights of another card: position, protocol, task, value, trainings, origin, source, donor's hash."""
+    places = {card.hash: position for position, card in enumerate(cards)}
+    table = bench.to_frame()
+    table = table[(table["init"] != SCRATCH) & table["card_hash"].isin(places)]
+    rows = []
+    for (digest, protocol, task, init), _ in table.groupby(["card_hash", "protocol", "task", "init"], sort=False):
+        found = bench.query(digest, task, protocol, init=init)
+        value = None if np.isnan(found.value) else round(found.value, _DIGITS)
+        rows.append([places[digest], protocol, task, value, found.n, found.origin, found.source, init])
+    return rows
 
 
 def scored_cards(bench: Benchmark) -> list[ModelCard]:

@@ -52,6 +52,7 @@ def test_ones_own_scores_are_shown_first_and_failures_as_such(chromium, folder):
         (["--runs", "nope"], "there are no runs"),
         (["--store", "nope"], "there is no store"),
         (["--out", "."], "Is a directory"),
+        (["--store", "nope", "--out", "new/folder/a.html"], "there is no store"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, options, says):
@@ -59,3 +60,12 @@ def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, options, says):
     assert run_app(["report", "--space", "homogeneous", *options]) == 2
     assert says in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_has_no_vectors_is_told_of_others(capsys, tmp_path):
+    far = '{"l": 2, "o": ["SA", "SA"], "h": [96, 96], "n": [2, 2], "f": [[512], [512]], "p": ["SDP", "SDP"]}'
+    space = tmp_path / "far.jsonl"
+    space.write_text("".join(far.replace("512", f"{width}") + "\n" for width in (512, 513, 514)))
+    assert run_app(["report", "--space", str(space), "--out", str(tmp_path / "a.html")]) == 2
+    assert "one-hot has vectors of all cards" in capsys.readouterr().err
+    assert run_app(["report", "--space", str(space), "--embedding", "one-hot", "--out", str(tmp_path / "a.html")]) == 0

@@ -9,6 +9,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from flexnas_bench import ModelCard, load_benchmark, load_embedding, load_space
+from flexnas_bench.card import names_by_hash
 from flexnas_bench.figures.paper.frontier import frontier
 from flexnas_bench.graph import BlockGraph
 from tests.report.conftest import open_page
@@ -102,16 +103,29 @@ def test_a_card_has_its_facts_scores_neighbours_and_graph(explorer):
 def test_scores_are_those_of_the_benchmark(explorer):
     bench = load_benchmark()
     find(explorer, "flexibert-mini")
-    heading, *scores = rows(explorer, "card-scores")
-    assert heading == ["electra-owt-100k: predicted, out of support, from scores of nas-bench-bert-2023"]
+    table = rows(explorer, "card-scores")
+    at = table.index(["electra-owt-100k: predicted, out of support, from scores of nas-bench-bert-2023"])
+    assert at > 0  # below those of trainings
     for task in ("glue8", "rte"):
         found = bench.query(MINI, task, kind="surrogate")
-        assert [task, f"{found.value:.2f}", f"± {found.std:.2f}"] in scores[:9]
+        assert [task, f"{found.value:.2f}", f"± {found.std:.2f}"] in table[at : at + 10]
     find(explorer, "bert-tiny")
     table = rows(explorer, "card-scores")
     at = table.index(["cpu-lite: measured, 2 trainings, flexnas-bench"])
     found = bench.query("bert-tiny", "rte", "cpu-lite")
     assert ["rte", f"{found.value:.2f}", f"± {found.std:.2f}"] in table[at:]
+
+
+def test_scores_from_transferred_weights_say_whose(explorer):
+    bench = load_benchmark()
+    table = bench.to_frame("rte", "cpu-lite")
+    for row in table[table["init"] != "scratch"].itertuples():
+        find(explorer, row.card_hash)
+        shown = rows(explorer, "card-scores")
+        (at,) = (i for i, cells in enumerate(shown) if "from weights of" in cells[0])
+        donor = names_by_hash()[row.init]
+        assert shown[at] == [f"cpu-lite, from weights of {donor}: measured, 1 training, flexnas-bench"]
+        assert ["rte", f"{bench.query(row.card_hash, 'rte', 'cpu-lite', init=row.init).value:.2f}", ""] in shown[at:]
 
 
 def test_a_filter_shows_the_cards_that_the_space_has(explorer):
@@ -211,8 +225,16 @@ def test_methods_can_be_hidden(explorer):
     assert "predicted scores" in text(explorer, "#curves-note")
     visible = "return charts.curves.renderers.filter((one) => one.visible).length"
     before = explorer.execute_script(visible)
-    explorer.find_element(By.XPATH, "//*[@id='methods']//label[normalize-space()='random']/input").click()
+    explorer.find_element(By.XPATH, "//*[@id='methods']//label[contains(., 'random')]/input").click()
     assert explorer.execute_script(visible) == before - 4  # its runs, their mean, its interval and its marks
+
+
+def test_methods_are_told_apart_without_colour(explorer):
+    marks = explorer.execute_script(
+        "return charts.curves.renderers.filter((one) => one.name.startsWith('mark:')).map((one) => one.glyph.marker)"
+    )
+    written = [one.text for one in explorer.find_elements(By.CSS_SELECTOR, "#methods .line")]
+    assert len(set(map(str, marks))) == len(set(written)) == len(written) > 5
 
 
 def test_light_and_dark(explorer):
