@@ -3,7 +3,9 @@ import pandas as pd
 import pytest
 from matplotlib import image
 
+from flexnas_bench.figures.styles import COLOURS, MARKS, METHODS, styles_of
 from flexnas_bench.figures.trajectory import draw_trajectories
+from flexnas_bench.report.charts import MARKERS
 
 
 def runs(seeds, steps=12, level=70.0):
@@ -38,3 +40,17 @@ def test_failed_evaluations_are_drawn_as_gaps(tmp_path, missing):
     failed.iloc[:, :missing] = np.nan
     draw_trajectories({"one": failed, "two": failed, "three": failed, "four": failed}, tmp_path / "a.png", **LABELS)
     assert image.imread(tmp_path / "a.png").shape[0] > 500
+
+
+def test_methods_are_told_apart_by_colour_and_mark_and_their_variants_by_dash():
+    names = ["boshnas", "boshnas, T2v", "boshnas, best", "random", "mine", "mine, too", *METHODS]
+    styles = styles_of(dict.fromkeys(names))
+    alike = [styles[name] for name in ("boshnas", "boshnas, T2v", "boshnas, best")]
+    assert len({(one.colour, one.mark) for one in alike}) == 1
+    assert [one.dash for one in alike] == ["solid", "dashed", "dotted"]
+    assert (styles["mine"].colour, styles["mine"].dash) == (styles["mine, too"].colour, "solid")
+    optimizers = [styles[name] for name in METHODS if "without" not in name]
+    assert len({one.colour for one in optimizers}) == len({one.mark for one in optimizers}) == len(optimizers)
+    assert styles_of(["random"])["random"] == styles["random"]  # whatever is drawn beside it
+    assert len(MARKS) == len(COLOURS)
+    assert MARKERS.keys() == set(MARKS.values())
