@@ -84,11 +84,8 @@ def _predicted(
     if shipped and table.index.isin(digests).sum() == len(cards):
         rows = table.loc[digests]
         mean, std = rows["mean"], np.hypot(rows["epistemic_std"], rows["aleatoric_std"])
-        support, sources = (
-            rows["in_support"],
-            {bench.query(d, task, protocol).source for d in bench.hashes(task, protocol)},
-        )
-        source = ", ".join(sorted(sources))
+        sources = {bench.query(digest, task, protocol).source for digest in bench.hashes(task, protocol)}
+        support, source = rows["in_support"], ", ".join(sorted(sources))
     else:
         try:
             model = bench.surrogate(task, protocol)
