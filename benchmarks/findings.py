@@ -3,8 +3,7 @@
     python benchmarks/findings.py                 # a minute
     python benchmarks/findings.py --out FILE
 
-Every number and every verdict of the page is computed here from data/; what the paper's text says stands beside it. The
-page names searches whose runs are not in data/runs/.
+Every number and every verdict of the page is computed here from data/; what the paper's text says stands beside it.
 """
 
 import argparse
@@ -12,33 +11,25 @@ from pathlib import Path
 
 from findings_of_cards import mixing, predicted_best, rules
 from findings_of_searches import (
-    FAVOURED,
-    PARTS,
-    VECTORS,
-    Pair,
+    RUNS,
     Runs,
     ablations,
-    placed,
     published_parts,
     richer_searches,
-    shipped_runs,
     vector_searches,
-    vectors_on_trained_cards,
+    vectors_without_noise,
 )
 from shipping import ROOT
 from wording import Section, table, together
 
 from flexnas_bench import Benchmark, load_benchmark, load_published
 from flexnas_bench.results import GLUE8
-from flexnas_bench.storage import data_folder, write_bytes
+from flexnas_bench.searching.shipped_runs import shipped_runs
+from flexnas_bench.storage import write_bytes
 
 
 def page(bench: Benchmark, runs: Runs) -> str:
     """All of it."""
-    vectors = [Pair("T2v less one-hot vectors", "with t2v-g1-d16", "boshnas", "2. T2v", VECTORS)]
-    parts = [
-        Pair(part, "boshnas", f"without {part}", f"3. {part.capitalize()}", paper) for part, paper in PARTS.items()
-    ]
     sections = [
         Section("## 1. Does a richer space help?"),
         richer_searches(bench, runs),
@@ -46,10 +37,9 @@ def page(bench: Benchmark, runs: Runs) -> str:
         mixing(bench),
         Section("## 2. Does Transformer2vec help a search?"),
         vector_searches(bench, runs),
-        vectors_on_trained_cards(bench, runs),
-        *ablations(bench, runs, vectors, "embedding", (placed(), FAVOURED)),
+        *vectors_without_noise(bench, runs),
         Section(together("## 3. Do second-order gradients and a heteroscedastic model help?", published_parts())),
-        *ablations(bench, runs, parts, "BOSHNAS less BOSHNAS without"),
+        *ablations(bench, runs),
         rules(bench),
     ]
     claims = [claim for section in sections for claim in section.claims]
@@ -65,8 +55,9 @@ def begin() -> str:
         "`python benchmarks/findings.py` makes this page from `data/`, with all numbers and verdicts.",
         f"- Effects are in points of {GLUE8} (the mean of eight tasks, x100) with 90 % intervals, positive where the "
         "paper says so. A claim *agrees* with what is here where the whole interval is above zero, *disagrees* where "
-        "it is below, and is *open* where it holds zero; the interval alone decides. Several verdicts are in the order "
-        "of their effects. p is that of Wilcoxon's signed-rank test over seeds.\n"
+        "it is below, and is *open* otherwise, and where p, that of Wilcoxon's signed-rank test over seeds, is 0.1 or "
+        "more. Several verdicts are in the order of their effects. Of so many intervals one in ten would miss zero if "
+        "there was nothing to find; those of one search at several evaluations, and of one method, go together.\n"
         "- Scores of the paper are means of nine tasks, of another training recipe, and not public. So directions are "
         "compared, and not sizes.\n"
         "- Predicted scores are a model's, of cards that nobody trained; each section says which scores it has.\n"
@@ -89,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "findings.md", metavar="FILE")
     options = parser.parse_args()
-    write_bytes(options.out, page(load_benchmark(), shipped_runs(data_folder() / "runs")).encode())
+    write_bytes(options.out, page(load_benchmark(), {name: shipped_runs(name) for name in RUNS}).encode())
     print(f"written: {options.out}")
 
 

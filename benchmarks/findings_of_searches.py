@@ -1,7 +1,6 @@
 """Sections of docs/findings.md about searches: richer spaces, vectors, and parts of BOSHNAS."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,10 @@ from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.surrogate.judging import Interval
 
 Runs = Mapping[str, Comparison]
-RUNS = ("figure-3a", "figure-3b", "figure-3c", "pool", "pool-t2v", "pool-ablations", "g1-ablations")
+RUNS = (
+    *(f"figure-3{letter}" for letter in "abc"),
+    *(f"{space}{what}" for space in ("pool", "g1") for what in ("", "-t2v", "-ablations", "-ablations-t2v")),
+)
 METHODS = tuple(TECHNIQUES.values())
 STEPS = (20, 40, 100)
 
@@ -38,21 +40,6 @@ class Gain(NamedTuple):
 
     effect: Interval
     p: float
-
-
-def shipped_runs(folder: Path) -> dict[str, Comparison]:
-    """The runs that are there, by name."""
-    paths = {name: folder / f"{name}.parquet" for name in RUNS}
-    return {name: Comparison.read([path]) for name, path in paths.items() if path.exists()}
-
-
-def not_shipped(title: str, runs: Runs, names: Sequence[str], question: str, paper: str) -> Section | None:
-    """What stands in place of a section whose runs are not all there."""
-    missing = [f"`data/runs/{name}.parquet`" for name in names if name not in runs]
-    if not missing:
-        return None
-    text = f"These runs are not shipped yet, so nothing is said here: {', '.join(missing)} (`make experiments`)."
-    return Section(together(title, text), [Claim(question, paper, "", "not shipped yet")])
 
 
 def gain(one: pd.DataFrame, other: pd.DataFrame, step: int) -> Gain:
@@ -105,71 +92,77 @@ def panels(first: Comparison, second: Comparison, letters: str, methods: Sequenc
     for name in methods:
         found = gain(second.judged_at_end[name], first.judged_at_end[name], step)
         ends[name] = [float(one.judged_at_end[name][step].mean()) for one in (first, second)]
-        published = theirs.loc[name, letters[1]] - theirs.loc[name, letters[0]]
+        published = 100 * (theirs.loc[name, letters[1]] - theirs.loc[name, letters[0]])
         values = (f"{end:.2f}" for end in ends[name])
-        rows.append([name, *values, judged(found.effect), likely(found.p), f"{published:+.3f}"])
+        rows.append([name, *values, judged(*found), likely(found.p), f"{published:+.1f}"])
     whole = gain(mean_of(second, methods), mean_of(first, methods), step)
-    published = (theirs[letters[1]] - theirs[letters[0]]).mean()
-    rows.append(["mean", "", "", judged(whole.effect), likely(whole.p), f"{published:+.3f}"])
+    published = 100 * (theirs[letters[1]] - theirs[letters[0]]).mean()
+    rows.append(["mean", "", "", judged(*whole), likely(whole.p), f"{published:+.1f}"])
     less = f"({letters[1]}) less ({letters[0]})"
-    head = ["method", f"({letters[0]})", f"({letters[1]})", less, "p", f"{less}, as published"]
+    head = ["method", f"({letters[0]})", f"({letters[1]})", less, "p", f"{less}, x100, as published"]
     return table(head, rows), whole, percent(*zip(*ends.values(), strict=True))
+
+
+def with_p(found: Gain) -> str:
+    """A gain with its interval and its p value."""
+    return f"{cell(found.effect)}, p {likely(found.p)}"
 
 
 def richer_searches(bench: Benchmark, runs: Runs) -> Section:
     """Figure 3(a) against Figure 3(b)."""
-    title, question = "### Searches of homogeneous cards and of G1", "1. Richer space: searches"
-    if nothing := not_shipped(title, runs, ("figure-3a", "figure-3b"), question, RICHER):
-        return nothing
     first, second = runs["figure-3a"], runs["figure-3b"]
     found, whole, higher = panels(first, second, "ab", METHODS)
     theirs = bars("ab", METHODS)
     text = together(
-        title,
+        "### Searches of homogeneous cards and of G1",
         f"{about(bench, second)} With one-hot vectors, after {last_step(second)} evaluations of (a) homogeneous cards, "
         "(b) G1. The first cards of a seed differ between the spaces, so pairing takes away little.",
         found,
         f"The paper: {RICHER}; its bars are {percent(theirs['a'], theirs['b']):.1f} % higher in (b) in the mean. Here "
-        f"it is {higher:+.2f} %: {verdict(whole.effect)}.",
+        f"it is {higher:+.2f} %: {verdict(*whole)}.",
     )
-    return Section(text, [Claim(question, RICHER, f"mean of all {cell(whole.effect)}", verdict(whole.effect))])
+    claim = Claim("1. Richer space: searches", RICHER, f"mean of all {with_p(whole)}", verdict(*whole))
+    return Section(text, [claim])
 
 
 def vector_searches(bench: Benchmark, runs: Runs) -> Section:
     """Figure 3(b) against Figure 3(c)."""
-    title, question = "### Searches of G1, predicted scores", "2. T2v: searches of G1"
-    if nothing := not_shipped(title, runs, ("figure-3b", "figure-3c"), question, VECTORS):
-        return nothing
     first, second = runs["figure-3b"], runs["figure-3c"]
     found, whole, higher = panels(first, second, "bc", WITH_VECTORS)
     theirs, control = bars("bc", METHODS), bars("bc", [name for name in METHODS if name not in WITH_VECTORS])
-    ahead = gain(second.judged_at_end["boshnas"], first.judged_at_end["bananas"], last_step(second)).effect
+    ahead = gain(second.judged_at_end["boshnas"], first.judged_at_end["bananas"], last_step(second))
     text = together(
-        title,
+        "### Searches of G1 with noise, predicted scores",
         f"{about(bench, second)} After {last_step(second)} evaluations with (b) one-hot vectors, (c) T2v; for one seed "
         f"with the same first cards. {', '.join(control.index)} look at no vectors: their runs are the same in both.",
         found,
         f"The paper: {VECTORS}; its bars are {percent(theirs['b'], theirs['c']):.1f} % higher in (c) in the mean of "
         f"all, and {percent(control['b'], control['c']):.1f} % in that of those that look at no vectors. Here "
-        f"it is {higher:+.2f} % for those that look at vectors: {verdict(whole.effect)}. The paper has BOSHNAS with "
-        f"T2v {BOSHNAS_AHEAD} ahead of BANANAS with one-hot vectors; here by {judged(ahead)}.",
+        f"it is {higher:+.2f} % for those that look at vectors: {verdict(*whole)}. The paper has BOSHNAS with "
+        f"T2v {BOSHNAS_AHEAD} higher than BANANAS with one-hot vectors; here the difference is {judged(*ahead)}.",
         FAVOURED,
     )
-    here = f"mean of {', '.join(WITH_VECTORS)} {cell(whole.effect)}"
-    return Section(text, [Claim(question, VECTORS, here, verdict(whole.effect))])
+    here = f"mean of {', '.join(WITH_VECTORS)} {with_p(whole)}"
+    return Section(text, [Claim("2. T2v: G1 with noise, predicted scores", VECTORS, here, verdict(*whole))])
 
 
-def vectors_on_trained_cards(bench: Benchmark, runs: Runs) -> Section:
-    """T2v against one-hot vectors on the pool."""
-    title, question = "### Searches of trained cards", "2. T2v: searches of trained cards"
-    if nothing := not_shipped(title, runs, ("pool", "pool-t2v"), question, VECTORS):
-        return nothing
-    plain, other = runs["pool"], runs["pool-t2v"]
-    named = [f"{name}, T2v" for name in WITH_VECTORS]
-    tables = {**plain.judged, **other.judged, "mean": mean_of(plain, WITH_VECTORS), "mean, T2v": mean_of(other, named)}
-    pairs = [Pair(name, f"{name}, T2v", name) for name in WITH_VECTORS]
-    pairs.append(Pair("mean", "mean, T2v", "mean", question, VECTORS))
-    return gains(f"{title}\n\n{together(about(bench, other), placed())}", tables, pairs, "T2v less one-hot vectors")
+def vectors_without_noise(bench: Benchmark, runs: Runs) -> list[Section]:
+    """T2v against one-hot vectors on trained cards and on predicted scores of G1: Figure 4(a)."""
+    found = []
+    for name, where, note in (("pool", "trained cards", placed()), ("g1", "G1, predicted scores", FAVOURED)):
+        plain, other = runs[name], runs[f"{name}-t2v"]
+        named = [f"{method}, T2v" for method in WITH_VECTORS]
+        tables = {
+            **plain.judged,
+            **other.judged,
+            "mean": mean_of(plain, WITH_VECTORS),
+            "mean, T2v": mean_of(other, named),
+        }
+        pairs = [Pair(method, f"{method}, T2v", method) for method in WITH_VECTORS]
+        pairs.append(Pair("mean", "mean, T2v", "mean", f"2. T2v: {where}", VECTORS))
+        begin = f"### Searches of {where}\n\n{together(about(bench, other), note)}"
+        found.append(gains(begin, tables, pairs, "T2v less one-hot vectors"))
+    return found
 
 
 def placed() -> str:
@@ -198,28 +191,32 @@ def gains(begin: str, tables: Mapping[str, pd.DataFrame], pairs: Sequence[Pair],
     rows, claims = [], []
     for what, one, other, question, paper in pairs:
         found = [gain(tables[one], tables[other], step) for step in steps]
-        rows.append([what, *(text for each in found for text in (judged(each.effect), likely(each.p)))])
+        rows.append([what, *(text for each in found for text in (judged(*each), likely(each.p)))])
         if question:
-            here = "; ".join(f"at {step}: {cell(each.effect)}" for step, each in zip(steps, found, strict=True))
-            claims.append(Claim(question, paper, here, ", ".join(verdict(each.effect) for each in found)))
+            here = "; ".join(f"at {step}: {with_p(each)}" for step, each in zip(steps, found, strict=True))
+            claims.append(Claim(question, paper, here, ", ".join(verdict(*each) for each in found)))
     columns = [text for step in steps for text in (f"at {step}", "p")]
     return Section(together(begin, table([head, *columns], rows)), claims)
 
 
-def ablations(
-    bench: Benchmark, runs: Runs, pairs: Sequence[Pair], head: str, notes: Sequence[str] = ("", "")
-) -> list[Section]:
-    """What parts of BOSHNAS gain, on trained cards and on predicted scores; the question of a pair is completed."""
+def ablations(bench: Benchmark, runs: Runs) -> list[Section]:
+    """What parts of BOSHNAS gain, on trained cards and on predicted scores, with one-hot vectors and with T2v."""
     found = []
-    problems = {"pool-ablations": "trained cards", "g1-ablations": "G1, predicted scores"}
-    for (name, where), note in zip(problems.items(), notes, strict=True):
-        title = f"### BOSHNAS, searches of {where}"
-        asked = [pair._replace(question=f"{pair.question}: BOSHNAS on {where}") for pair in pairs]
-        nothing = not_shipped(title, runs, [name], asked[0].question, asked[0].paper)
-        found.append(
-            nothing
-            or gains(f"{title}\n\n{together(f'{about(bench, runs[name])} {note}')}", runs[name].judged, asked, head)
-        )
+    for name, where in {"pool": "trained cards", "g1": "G1, predicted scores"}.items():
+        tables = {**runs[f"{name}-ablations"].judged, **runs[f"{name}-ablations-t2v"].judged}
+        pairs = [
+            Pair(
+                f"{part}, {vectors}",
+                f"boshnas{ending}",
+                f"without {part}{ending}",
+                f"3. {part.capitalize()}: {where}, {vectors}",
+                paper,
+            )
+            for vectors, ending in {"one-hot": "", "T2v": ", T2v"}.items()
+            for part, paper in PARTS.items()
+        ]
+        begin = f"### BOSHNAS, searches of {where}\n\n{together(about(bench, runs[f'{name}-ablations']))}"
+        found.append(gains(begin, tables, pairs, "BOSHNAS less BOSHNAS without"))
     return found
 
 

@@ -12,12 +12,14 @@ the tables of RESULTS.md are printed.
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from shipping import ROOT, read, run, ship
+from wording import likely
 
 from flexnas_bench import ModelCard, load_benchmark, load_space
 from flexnas_bench.distance.overlap import Donors
@@ -26,7 +28,6 @@ from flexnas_bench.searching.analysis import estimate, paired_difference, paired
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
 
-OUT = ROOT / "runs" / "quality"
 SEEDS, BUDGET, STEPS = 20, 100, (20, 40, 100)
 ABLATION_STEPS = (20, 40)
 THRESHOLDS = (0.8, 0.75, 0.5)
@@ -134,7 +135,11 @@ def show_pairs(comparison: Comparison, name: str, steps: tuple[int, ...]) -> Non
     for other, table in comparison.judged.items():
         if other != name:
             pairs = [paired_difference(table, comparison.judged[name])[step].to_numpy() for step in steps]
-            print(f"| {other} | " + " | ".join(f"{cell(pair, '+')} | {paired_test(pair):.3f}" for pair in pairs) + " |")
+            print(
+                f"| {other} | "
+                + " | ".join(f"{cell(pair, '+')} | {likely(paired_test(pair))}" for pair in pairs)
+                + " |"
+            )
 
 
 def draw(problem: str, comparison: Comparison) -> None:
@@ -160,6 +165,8 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, *WITH_BEST], default=[*METHODS, *WITH_BEST])
     parser.add_argument("--ablations", nargs="*", choices=PROBLEMS, default=["pool", "g1"], help="problems of these")
+    parser.add_argument("--seeds", type=int, help=f"in place of {SEEDS}; nothing is shipped or drawn then")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "quality", help="for what is finished")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     compared = {}
@@ -168,12 +175,16 @@ def main() -> None:
         chosen = [name for name in methods if name in arguments.methods]
         folders = {
             name: run(
-                OUT / problem, name, {"budget": BUDGET, **PROBLEMS[problem], **methods[name]}, SEEDS, arguments.jobs
+                arguments.out / problem,
+                name,
+                {"budget": BUDGET, **PROBLEMS[problem], **methods[name]},
+                arguments.seeds or SEEDS,
+                arguments.jobs,
             )
             for name in chosen
         }
         compared[problem] = read(folders)
-        if len(folders) == len(methods):
+        if len(folders) == len(methods) and not arguments.seeds:
             ship(problem, compared[problem], folders)
             draw(problem, compared[problem])
     for problem, comparison in compared.items():
@@ -191,11 +202,12 @@ def main() -> None:
     for problem in arguments.ablations:
         common = {"budget": ABLATION_STEPS[-1], **PROBLEMS[problem], "optimizer": "boshnas"}
         folders = {
-            name: run(OUT / problem, name, {**common, **options}, SEEDS, arguments.jobs)
+            name: run(arguments.out / problem, name, {**common, **options}, arguments.seeds or SEEDS, arguments.jobs)
             for name, options in ABLATIONS.items()
         }
         comparison = read(folders)
-        ship(f"{problem}-ablations", comparison, folders)
+        if not arguments.seeds:
+            ship(f"{problem}-ablations", comparison, folders)
         print(f"\nablations on {problem}")
         show(comparison, ABLATION_STEPS, "best")
         show_pairs(comparison, "boshnas", ABLATION_STEPS)

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from flexnas_bench.searching.analysis import CONFIDENCE
 from flexnas_bench.surrogate.judging import Interval
 
 
@@ -23,8 +24,10 @@ class Section(NamedTuple):
     claims: Sequence[Claim] = ()
 
 
-def verdict(effect: Interval) -> str:
-    """What an effect, positive as the paper claims it, says about the claim."""
+def verdict(effect: Interval, p: float = 0.0) -> str:
+    """What an effect, positive as the paper claims it, and the p value of a test of it, say about the claim."""
+    if p >= 1 - CONFIDENCE:
+        return "open"
     if effect.low > 0:
         return "agrees"
     return "disagrees" if effect.high < 0 else "open"
@@ -35,9 +38,9 @@ def cell(effect: Interval) -> str:
     return f"{effect.value:+.2f} ({effect.low:+.2f} to {effect.high:+.2f})"
 
 
-def judged(effect: Interval) -> str:
+def judged(effect: Interval, p: float = 0.0) -> str:
     """An effect with its interval and its verdict."""
-    return f"{cell(effect)}, {verdict(effect)}"
+    return f"{cell(effect)}, {verdict(effect, p)}"
 
 
 def likely(p: float) -> str:

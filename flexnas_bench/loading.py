@@ -100,7 +100,7 @@ def _described(shipped: dict[str, Any], store: Store, file: str, used: set[str])
             raise OptionError(f"{store.folder / file} describes {name} otherwise than flexnas-bench; take another name")
     described = dict(shipped)
     for name in sorted((used | own.keys()) - shipped.keys()):
-        missing = f"not described; an entry [{name}] in {store.folder / file} would"
+        missing = f"{name} is not described; an entry [{name}] in {store.folder / file} would describe it."
         unknown = {"summary": missing, "citation": missing, "licence": "not stated"}
         described[name] = unknown | own.get(name, {})
     return described

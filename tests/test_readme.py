@@ -123,7 +123,10 @@ def test_the_tables_of_results_are_those_of_the_shipped_runs(problem, methods):
             assert f"| {name} | {row} |" in results
 
 
-@pytest.mark.parametrize("problem", ["pool", "g1", "g1-noisy", "g2", "g2-noisy", "pool-ablations", "g1-ablations"])
+PROBLEMS = sorted(path.stem.removesuffix("_settings") for path in (storage.data_folder() / "runs").glob("*.json"))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
 def test_the_shipped_runs_are_of_the_scores_there_are_now(bench, problem):
     settings = json.loads((storage.data_folder() / "runs" / f"{problem}_settings.json").read_text())
     space = load_space(settings["space"])

@@ -202,7 +202,8 @@ def test_a_card_of_the_store_is_found_by_its_hash(tmp_path):
     bench = load_benchmark(store=tmp_path)
     assert bench.card(card.hash) == card
     assert "not described" in bench.protocols["mine"]["summary"]
-    assert "not described" in bench.sources["own"]["citation"]
+    named = f"own is not described; an entry [own] in {tmp_path / 'sources.toml'} would describe it."
+    assert bench.sources["own"]["citation"] == named
 
 
 def test_names_are_described_beside_the_parts(tmp_path):

@@ -13,9 +13,12 @@ from rich.table import Table
 from flexnas_bench.cli.output import Json, print_json, say
 from flexnas_bench.errors import OptionError
 from flexnas_bench.loading import load_benchmark
+from flexnas_bench.storage import check_target
 
 if TYPE_CHECKING:
     from flexnas_bench.figures.paper.tables import PaperTable
+
+ALL = "all"
 
 
 def figures(
@@ -28,6 +31,8 @@ def figures(
     wanted = _wanted("figure", numbers, FIGURES)
     if out.exists() and not out.is_dir():
         raise OptionError(f"--out: {out} is no folder")
+    for name in (name for number in wanted for name in FIGURES[number]):
+        check_target(out / f"{name}.png")  # before anything is drawn
     bench = load_benchmark()
     for number in wanted:
         for name, draw in FIGURES[number].items():
@@ -64,8 +69,8 @@ def _records(one: PaperTable) -> list[dict[str, object]]:
 
 
 def _wanted(what: str, numbers: list[str], known: Iterable[str]) -> list[str]:
-    wanted = list(known) if numbers == ["all"] else list(dict.fromkeys(numbers))
-    for number in wanted:
-        if number not in known:
-            raise OptionError(f"{what} {number!r:.20} is none of {', '.join(known)}, or all")
-    return wanted
+    """The numbers asked for, each once; all that there are if `all` is among them."""
+    for number in numbers:
+        if number not in {*known, ALL}:
+            raise OptionError(f"{what} {number!r:.20} is none of {', '.join(known)}, or {ALL}")
+    return list(known) if ALL in numbers else list(dict.fromkeys(numbers))

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from flexnas_bench.benchmark import KINDS, Benchmark
 from flexnas_bench.cli.output import Json, StoreOption, describe, print_json, say
-from flexnas_bench.errors import OptionError
+from flexnas_bench.errors import NotMeasuredError, OptionError
 from flexnas_bench.loading import load_benchmark
 from flexnas_bench.results import COST_ASSUMPTION, DEFAULT_PROTOCOL, GLUE8, PREDICTED, SCRATCH
 
@@ -42,11 +43,16 @@ def query(
 ) -> None:
     """Look up the score of a card, with where it came from."""
     bench = load_benchmark(store=store)
-    result = bench.query(card, task, protocol, kind, replicate, seed, init=init)
+    try:
+        result = bench.query(card, task, protocol, kind, replicate, seed, init=init)
+    except NotMeasuredError as error:
+        if kind == KINDS[0] and replicate is None and init == SCRATCH and _is_predictable(bench, card, task, protocol):
+            raise NotMeasuredError(f"{error}; --kind auto or --kind surrogate predicts it") from None
+        raise
     if as_json:
         print_json(asdict(result))
         return
-    say(describe(result))
+    say(describe(result, drawn=seed is not None and result.origin == PREDICTED))
     say(f"card {result.card_hash}")
     if not result.in_support:
         lacking = bench.surrogate(task, protocol).lacking(bench.card(card))
@@ -55,6 +61,14 @@ def query(
         how = "predicted, " if result.origin == PREDICTED else ""
         say(f"cost {how}{result.cost_seconds:,.0f} s a training{f', {COST_ASSUMPTION}' if result.cost_assumed else ''}")
     say(f"source{' of what it is predicted from' if result.origin == PREDICTED else ''}: {bench.cite(result)}")
+
+
+def _is_predictable(bench: Benchmark, card: str, task: str, protocol: str) -> bool:
+    try:
+        bench.query(card, task, protocol, kind="surrogate")
+    except NotMeasuredError:
+        return False
+    return True
 
 
 def optimizers(as_json: Json = False) -> None:

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 
 from flexnas_bench.answers import Result
-from flexnas_bench.results import PREDICTED, SCRATCH
+from flexnas_bench.results import MEANS, PREDICTED, SCRATCH
 
 #: Columns of text for a table that no terminal shows.
 _FILE_WIDTH = 160
@@ -82,13 +82,16 @@ def to_json(value: Any) -> str:
     return json.dumps(_finite(value), indent=2, allow_nan=False)
 
 
-def describe(result: Result) -> str:
-    """A score with its spread, origin and protocol, on one line."""
+def describe(result: Result, *, drawn: bool = False) -> str:
+    """A score with its spread, origin and protocol, on one line; `drawn` if a prediction is not the mean."""
+    metric = f"mean of {len(MEANS[result.task])} tasks" if result.task in MEANS else result.metric
     trainings = f"mean of {result.n} trainings, sd {result.std:.2f}" if result.n > 1 else "1 training"
     if result.origin == PREDICTED:
-        trainings = f"of no training, sd of one {result.std:.2f}" + ("" if result.in_support else ", out of support")
+        what = "drawn as one training would score" if drawn else "predicted mean"
+        trainings = f"{what}; a training differs by sd {result.std:.2f}"
+        trainings += "" if result.in_support else "; out of support"
     start = "" if result.init == SCRATCH else f", init {result.init}"
-    return f"{result.task} {result.value:.2f} ({result.metric}, {trainings}), {result.origin}, {result.protocol}{start}"
+    return f"{result.task} {result.value:.2f} ({metric}, {trainings}), {result.origin}, {result.protocol}{start}"
 
 
 def _finite(value: Any) -> Any:

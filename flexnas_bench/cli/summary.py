@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,7 @@ def summarise(search: Search, runs: Sequence[Run], folder: Path) -> dict[str, An
     settings, initial = search.settings, search.make(search.levels[0], 0).initial_size
     frame, cards = pd.concat([run.frame for run in runs], ignore_index=True), read_cards(folder / CARDS_FILE)
     table, seed, digest, finders = _judge(frame, cards, settings.noisy)
+    judge = replace(search.objective, noisy=False)  # a card recommended is worth its mean, not one reading
     card = ModelCard.from_json(cards.set_index("card_hash")["card"][digest])
     asked = frame[frame["step"] > initial]["ask_seconds"]
     converged = {run.rows[0]["seed"]: run.converged_at for run in runs}
@@ -71,7 +72,7 @@ def summarise(search: Search, runs: Sequence[Run], folder: Path) -> dict[str, An
         "recommended": _rows(table) if settings.noisy else [],
         "levels": list(_levels(search, runs, table)) if len(search.levels) > 1 else [],
         "best_card": card.to_dict(),
-        "best_result": asdict(search.objective.query(card, seed)),
+        "best_result": asdict(judge.query(card, seed)),
         "best_expected": search.objective.expected([card])[0],
         "seeds_that_found_it": finders,
         "converged_at": converged,
@@ -121,7 +122,7 @@ def show(summary: dict[str, Any]) -> None:
         _show_levels(summary["levels"], summary["seeds"], _NOISY if noisy else "best")
     finders = f"{summary['seeds_that_found_it']} of {summary['seeds']} seeds"
     say(f"{'card recommended' if noisy else 'best card, found'} by {finders}: {describe(result)}")
-    if not math.isnan(summary["best_expected"]) and (result.origin != PREDICTED or noisy):
+    if not math.isnan(summary["best_expected"]) and result.origin != PREDICTED:
         say(f"its expected value, as one reading is partly luck: {summary['best_expected']:.2f}")
     say(json.dumps(summary["best_card"]))
     if summary["seeds_converged"]:

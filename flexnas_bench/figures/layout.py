@@ -12,7 +12,8 @@ LAYERS_A_COLUMN = 4
 # In rows of nodes: a layer's width, from column to column, above the heads, from layer to layer.
 WIDTH, GAP, _MARGIN, BETWEEN = 7.2, 1.2, 0.95, 0.5
 CHAIN, HALF = 3.0, 0.28  # width of the boxes in the middle, half the height of all
-_COLOURS = {"SA": "#9ecae1", "LT": "#a1d99b", "DSC": "#fdae6b", "feed_forward": "#d9d9d9", "add_norm": "#fff2ae"}
+#: By operation, or by what else a block is.
+BLOCK_COLOURS = {"SA": "#9ecae1", "LT": "#a1d99b", "DSC": "#fdae6b", "feed_forward": "#d9d9d9", "add_norm": "#fff2ae"}
 _PLAIN = "#ffffff"
 Point = tuple[float, float]
 
@@ -108,7 +109,7 @@ def _operation(label: str) -> str:
 
 
 def _colour(label: str) -> str:
-    return _COLOURS.get(_operation(label) or label.partition("-")[0], _PLAIN)
+    return BLOCK_COLOURS.get(_operation(label) or label.partition("-")[0], _PLAIN)
 
 
 def _text(label: str, width: float) -> str:

@@ -112,7 +112,7 @@ def draw_runs(
     """
     steps, values = best.columns.to_numpy(), best.to_numpy()
     for run in values if raw else ():
-        axes.step(steps, run, where="mid", color=style.colour, alpha=0.15 * strength, linewidth=0.6)
+        axes.step(steps, run, where="mid", color=style.colour, alpha=max(0.15 * strength, 0.08), linewidth=0.6)
     mean = estimate(values)
     axes.fill_between(steps, mean.low, mean.high, step="mid", color=style.colour, alpha=0.25 * strength, linewidth=0)
     line: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.0 + strength, "label": name}

@@ -27,6 +27,7 @@ from flexnas_bench.searching.analysis import (
     paired_test,
     ranks,
 )
+from flexnas_bench.searching.journal import journals
 from flexnas_bench.searching.recommendation import recommended_so_far
 from flexnas_bench.searching.runs import CARDS_FILE, RUNS_FILE, read_cards, read_runs
 from flexnas_bench.searching.settings import SETTINGS_FILE
@@ -56,7 +57,7 @@ class Comparison:
         A method is named after its optimizer, or after its folder if several are of one optimizer.
 
         Raises:
-            OptionError: there are no runs at a path, or a method is there twice.
+            OptionError: there are no runs at a path, its search is not finished, or a method is there twice.
             RunMismatchError: the runs are of different spaces, tasks, protocols or scores.
             TableCorruptError: a table is damaged, none of runs, or lacks cards of its runs.
         """
@@ -75,9 +76,7 @@ class Comparison:
             raise RunMismatchError(f"nothing beside {bare[0]} says what its runs are of, as {SETTINGS_FILE} would")
         if len({origin == PREDICTED for frame in frames.values() for origin in frame["origin"]}) > 1:
             raise RunMismatchError("these are not runs of one problem: some scores are predicted, others are not")
-        for name in _PROBLEM:
-            if len({json.dumps(problem.get(name)) for problem in problems}) > 1:
-                raise RunMismatchError(f"these are not runs of one problem: their {name} differs")
+        _check_problems(paths, problems)
         cards = [cards for _, _, cards, _ in found]
         problem = problems[0]
         whole = None if any(one is None for one in cards) else pd.concat(cards).drop_duplicates("card_hash")
@@ -199,6 +198,8 @@ def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]
         if folder
         else (path, *(path.with_name(f"{path.stem}_{name}") for name in names[1:]))
     )
+    if folder and not runs.exists() and (settings.exists() or journals(path)):
+        raise OptionError(f"{path}: its search is not finished; the same `run` command completes it")
     frame = read_runs(runs) if runs.exists() else None
     if frame is None or frame.empty:
         raise OptionError(f"{path}: there are no runs; name folders that `run` left, or tables of runs")
@@ -208,6 +209,21 @@ def _read(path: Path) -> tuple[pd.DataFrame, pd.DataFrame | None, dict[str, Any]
     if table is not None and not frame["card_hash"].isin(table["card_hash"]).all():
         raise TableCorruptError(f"{cards} lacks cards of {runs}; run the search again, which completes it")
     return frame, table, _settings(settings) if folder or settings.exists() else {}
+
+
+def _check_problems(paths: Sequence[Path], problems: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `RunMismatchError` where runs are not of the same problem as the first, naming the two."""
+    for name in _PROBLEM:
+        for path, problem in zip(paths, problems, strict=True):
+            one, other = (
+                value if isinstance(value, str) else json.dumps(value)
+                for value in (problems[0].get(name), problem.get(name))
+            )
+            if one != other:
+                raise RunMismatchError(
+                    f"{paths[0]} and {path} are not runs of one problem: "
+                    f"{name} is {one} in the first, {other} in the second"
+                )
 
 
 def _fault(frame: pd.DataFrame) -> str:

@@ -44,6 +44,21 @@ def test_levels_workers_and_transfers(flexnas, tmp_path):
     assert (code, "its budget is" in err) == (2, True)
 
 
+def test_a_card_recommended_is_shown_with_its_expected_value(flexnas, bench, tmp_path):
+    run = ("run", "--optimizer", "random", "--space", "g1", "--noisy", "--budget", 12, "--out", tmp_path / "run")
+    code, out, _ = flexnas(*run)
+    assert code == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    expected = bench.query(summary["best_card"], kind="surrogate")
+    assert summary["best_result"]["value"] == summary["best_expected"] == expected.value
+    line = next(line for line in out.splitlines() if line.startswith("card recommended"))
+    assert f"glue8 {expected.value:.2f} (mean of 8 tasks, predicted mean; a training differs by sd" in line
+    assert (
+        line.removeprefix("card recommended by 1 of 1 seeds: ")
+        in flexnas("query", json.dumps(summary["best_card"]), "--kind", "surrogate")[1]
+    )
+
+
 @pytest.mark.slow
 def test_noisy_levels_are_judged_by_the_card_recommended(flexnas, tmp_path):
     run = ("run", "--optimizer", "random", "--levels", "g1,g2", "--noisy", "--budget", 30, "--seeds", 2)

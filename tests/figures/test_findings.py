@@ -31,12 +31,9 @@ def cut(name, seeds, steps):
 
 @pytest.fixture(scope="module")
 def drafts(searches):
-    """Short runs in place of those that take hours, of the same names."""
-    pool = cut("pool", 3, 20)
-    vectors = {f"{name}, T2v": pool.frames[f"{name}, best"] for name in searches.WITH_VECTORS}
-    found = {name: cut(name, 3, 20) for name in ("pool-ablations", "g1-ablations")}
-    figures = dict.fromkeys(("figure-3a", "figure-3b", "figure-3c"), cut("g1", 3, 12))
-    return {**figures, **found, "pool": pool, "pool-t2v": replace(pool, frames=vectors)}
+    """The beginnings of runs, of the same names."""
+    found = {name: cut(name, 3, 20) for name in searches.RUNS if "figure" not in name}
+    return {**found, **dict.fromkeys(("figure-3a", "figure-3b", "figure-3c"), cut("g1", 6, 12))}
 
 
 def test_the_page_is_what_the_shipped_data_say_now(programs, tmp_path, monkeypatch):
@@ -49,39 +46,27 @@ def test_the_page_is_what_the_shipped_data_say_now(programs, tmp_path, monkeypat
 
 def test_sections_of_runs_are_the_same_again_and_say_where_scores_come_from(searches, bench, drafts):
     def sections():
-        some = (searches.richer_searches, searches.vector_searches, searches.vectors_on_trained_cards)
-        pairs = [searches.Pair("second order", "boshnas", "without second order", "3. Second order", "needed")]
-        return [one(bench, drafts) for one in some] + searches.ablations(bench, drafts, pairs, "with it less without")
+        some = (searches.richer_searches(bench, drafts), searches.vector_searches(bench, drafts))
+        return [*some, *searches.vectors_without_noise(bench, drafts), *searches.ablations(bench, drafts)]
 
     first = sections()
     assert sections() == first
-    for section, origin in zip(first, ("predicted", "predicted", "published", "published", "predicted"), strict=True):
+    origins = ("predicted", "predicted", "published", "predicted", "published", "predicted")
+    for section, origin in zip(first, origins, strict=True):
         text = section.text.replace("\n", " ")
-        assert f"origin {origin}, protocol `electra-owt-100k`" in text
+        assert f"origin {origin}" in text
+        assert "protocol `electra-owt-100k`" in text
         assert ("the surrogate of `nas-bench-bert-2023`" in text) == (origin == "predicted")
-        (claim,) = section.claims
-        assert claim.verdict.split(", ")[-1] in ("agrees", "disagrees", "open")
+        for claim in section.claims:
+            assert claim.verdict.split(", ")[-1] in ("agrees", "disagrees", "open")
 
 
 def test_noise_and_what_methods_are_judged_by_are_said(searches, bench, drafts):
     runs = drafts["figure-3b"]
     said = [searches.about(bench, replace(runs, problem={**runs.problem, "noisy": noisy})) for noisy in (False, True)]
-    assert ["best score so far; 3 seeds" in text for text in said] == [True, False]
-    assert ["expected value of the card recommended; 3 seeds" in text for text in said] == [False, True]
+    assert ["best score so far; 6 seeds" in text for text in said] == [True, False]
+    assert ["expected value of the card recommended; 6 seeds" in text for text in said] == [False, True]
     assert ["drawn with the noise" in text for text in said] == [False, True]
-
-
-def test_runs_that_are_not_there_are_named(searches, bench):
-    sections = [
-        searches.richer_searches(bench, {}),
-        searches.vector_searches(bench, {}),
-        searches.vectors_on_trained_cards(bench, {}),
-    ]
-    for section, name in zip(sections, ("figure-3a", "figure-3c", "pool-t2v"), strict=True):
-        assert f"`data/runs/{name}.parquet`" in section.text.replace("\n", " ")
-        assert "not shipped yet" in section.text.replace("\n", " ")
-        assert [claim.verdict for claim in section.claims] == ["not shipped yet"]
-    assert searches.shipped_runs(Path("nowhere")) == {}
 
 
 def test_gains_are_those_of_hand(searches):
@@ -102,10 +87,11 @@ def test_panels_show_what_was_planted(searches, drafts):
     assert percent == pytest.approx(100 * 0.5 / 73, abs=0.02)
     rows = [line.split(" | ") for line in table.splitlines()[2:]]
     assert [row[3] for row in rows] == ["+0.50 (+0.50 to +0.50), agrees"] * (len(searches.WITH_VECTORS) + 1)
-    assert rows[0][5] == "+0.025 |"  # of GP-BO, 0.64725 less 0.62186 in the paper's Figure 3
+    assert rows[0][5] == "+2.5 |"  # of GP-BO, 0.64725 less 0.62186 in the paper's Figure 3
 
 
 def test_a_verdict_is_where_the_whole_interval_lies(programs):
     cases = {(0.1, 0.3): "agrees", (-0.3, -0.1): "disagrees", (-0.1, 0.3): "open", (0.0, 0.0): "open"}
+    assert programs("wording").verdict(Interval(0.2, 0.1, 0.3), p=0.2) == "open"
     for (low, high), said in cases.items():
         assert programs("wording").verdict(Interval(0.2, low, high)) == said

@@ -118,14 +118,31 @@ def test_several_folders_of_one_optimizer_are_named_after_themselves(bench, fold
 
 def test_runs_of_different_problems_are_not_compared(bench, folders, tmp_path):
     search(bench, "random", task="rte", budget=5, out=tmp_path / "rte")
-    with pytest.raises(RunMismatchError, match="their task differs"):
+    with pytest.raises(RunMismatchError, match=r"random and .*rte are not .* task is glue8 in the first, rte in"):
         Comparison.read([folders / "random", tmp_path / "rte"])
+
+
+def test_noise_is_part_of_the_problem(bench, tmp_path):
+    for noisy in (True, False):
+        search(bench, "random", "g1", budget=3, noisy=noisy, out=tmp_path / f"noisy-{noisy}")
+    with pytest.raises(RunMismatchError, match="noisy is true in the first, false in the second"):
+        Comparison.read([tmp_path / "noisy-True", tmp_path / "noisy-False"])
+
+
+def test_a_search_that_is_not_finished_says_so(bench, folders, tmp_path):
+    shutil.copytree(folders / "random", tmp_path / "run")
+    for name in (RUNS_FILE, CARDS_FILE):
+        (tmp_path / "run" / name).unlink()
+    with pytest.raises(OptionError, match="run: its search is not finished; the same `run` command completes it"):
+        Comparison.read([tmp_path / "run"])
 
 
 def test_spaces_of_one_name_are_told_apart(bench, pool, tmp_path):
     for i, name in enumerate("ab"):
         search(bench, "random", DesignSpace.from_cards("mine", pool.sample(30, seed=i)), budget=12, out=tmp_path / name)
-    with pytest.raises(RunMismatchError, match="their space_digest differs"):
+    with pytest.raises(
+        RunMismatchError, match=r"a and .*b are not runs of one problem: space_digest is [0-9a-f]+ in the first"
+    ):
         Comparison.read([tmp_path / "a", tmp_path / "b"])
 
 

@@ -11,12 +11,12 @@ from matplotlib.patches import FancyBboxPatch
 
 from flexnas_bench.benchmark import Benchmark
 from flexnas_bench.card import ModelCard
+from flexnas_bench.figures.layout import BLOCK_COLOURS
 from flexnas_bench.figures.paper.plate import Plate, new_figure
 from flexnas_bench.layer import EncoderLayer
 from flexnas_bench.space import load_space
 
 PARENTS, CHILDREN, SEED = ("bert-mini", "flexibert-mini"), 3, 0
-_COLOURS = {"SA": "#9ecae1", "LT": "#a1d99b", "DSC": "#fdae6b"}
 
 
 def crossover_figure(bench: Benchmark) -> Plate:  # noqa: ARG001 - of all figures
@@ -32,7 +32,7 @@ def crossover_figure(bench: Benchmark) -> Plate:  # noqa: ARG001 - of all figure
         x = place + (place >= len(parents))  # a column between them says what is allowed
         axes.text(x, 0.75, title, ha="center", fontsize=9, weight="bold")
         for depth, layer in enumerate(card.layers):
-            _box(axes, (x, -depth), _text(_facts(layer)), _COLOURS[layer.operation])
+            _box(axes, (x, -depth), _text(_facts(layer)), BLOCK_COLOURS[layer.operation])
     axes.text(len(parents), 0.75, "a child may have", ha="center", fontsize=9, weight="bold")
     for depth in range(parents[0].num_layers):
         _box(axes, (len(parents), -depth), _text(_choices(card.layers[depth] for card in parents)), "#f2f2f2")

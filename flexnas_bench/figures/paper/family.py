@@ -37,8 +37,9 @@ def family_figure(bench: Benchmark) -> Plate:
     )
     caption = (
         f"Development-set scores in points (CoLA: Matthews; else accuracy), origin published: Table 3 of the paper "
-        f"({bench.citations(table['source'].iloc[0])}). Hatched: sizes of FlexiBERT-Small, Base and Large, whose "
-        "scores of single tasks were published as a picture only. Each model was trained by a recipe of its own."
+        f"({bench.citations(table['source'].iloc[0])}). Hatched: sizes of FlexiBERT-Small, Base and Large, by the "
+        "project's own count, whose scores of single tasks were published as a picture only. Each model was trained by "
+        "a recipe of its own."
     )
     return Plate(figure, pd.concat([rows, gaps], ignore_index=True), caption)
 

@@ -24,33 +24,41 @@ def frontier_figure(bench: Benchmark) -> Plate:
     alike = {card.hash for card in load_space("homogeneous")}
     homogeneous = predicted[predicted["card_hash"].isin(alike)].assign(series="homogeneous, predicted")
     rows = pd.concat([predicted, homogeneous, _real(bench)], ignore_index=True)
-    figure = new_figure(9.0, 5.4)
+    figure = new_figure(10.0, 5.4)
     axes = figure.add_subplot()
     drawn = [rows]
     for series, colour, mark, size in (
         ("G1, predicted", _G1, ".", 3),
-        ("homogeneous, predicted", _HOMOGENEOUS, ".", 9),
+        ("homogeneous, predicted", _HOMOGENEOUS, "D", 9),
         ("trained, published", _REAL, "x", 10),
     ):
         points = rows[rows["series"] == series]
         axes.scatter(
             points["parameters"] / 1e6, points["value"], s=size, c=colour, marker=mark, alpha=0.5, label=series
         )
-        if mark == ".":
+        if colour != _REAL:
             edge = frontier(points["parameters"].to_numpy(), points["value"].to_numpy())
             line = points.iloc[edge].assign(series=f"{series}, frontier")
             style = "-" if colour == _G1 else "--"
-            axes.step(line["parameters"] / 1e6, line["value"], where="post", color=colour, ls=style, lw=1.6)
+            axes.step(
+                line["parameters"] / 1e6,
+                line["value"],
+                where="post",
+                color=colour,
+                ls=style,
+                lw=1.6,
+                label="its frontier",
+            )
             drawn.append(line)
     drawn.append(_overlay(axes))
     axes.set(title="Performance against size", xlabel="parameters (millions)", ylabel=f"{GLUE8} (points)")
     axes.set_ylim(bottom=float(rows.loc[rows["series"] == "G1, predicted", "value"].quantile(0.01)))
     axes.set_xlim(right=float(rows.loc[rows["series"] != "trained, published", "parameters"].max()) / 1e6 * 1.02)
     plain(axes)
-    axes.legend(loc="lower right", frameon=False, fontsize=8, markerscale=1.5)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8, markerscale=1.5)
     found = bench.query(str(predicted["card_hash"].iloc[0]), kind="surrogate")
     caption = (
-        f"{GLUE8} under protocol {DEFAULT_PROTOCOL}. Dots: predicted (the project's surrogate, of "
+        f"{GLUE8} under protocol {DEFAULT_PROTOCOL}. Dots and diamonds: predicted (the project's surrogate, of "
         f"{bench.cite(found)}); lines: the best predicted score of cards of no more parameters. Crosses: trained, "
         "means of replicates, origin published, same source; what is outside the axes is in the CSV. Grey, "
         f"{PUBLISHED}: Figure 5 of the paper, on a scale of its own."
@@ -102,7 +110,14 @@ def _overlay(axes: Axes) -> pd.DataFrame:
     for series, mark in (("expanded", "o"), ("homogeneous", "s")):
         points = table[table["series"] == series]
         other.scatter(
-            points["model_parameters"] / 1e6, points["glue_score"], s=14, marker=mark, alpha=FAINT, fc="none", ec="0.4"
+            points["model_parameters"] / 1e6,
+            points["glue_score"],
+            s=14,
+            marker=mark,
+            alpha=FAINT,
+            fc="none",
+            ec="0.4",
+            label=f"{series}, {PUBLISHED}",
         )
     return pd.DataFrame(
         {

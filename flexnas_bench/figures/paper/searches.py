@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,16 @@ from flexnas_bench.figures.paper.techniques import (
     ABLATIONS,
     OURS,
     TECHNIQUES,
+    WITH_VECTORS,
 )
-from flexnas_bench.figures.styles import METHODS, styles_of
-from flexnas_bench.figures.trajectory import draw_runs
+from flexnas_bench.figures.styles import MARKS, METHODS, styles_of
+from flexnas_bench.figures.trajectory import draw_runs, seeds_text
 from flexnas_bench.published.figures import load_published
+from flexnas_bench.results import PREDICTED
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.searching.objective import choose_objective
+from flexnas_bench.searching.shipped_runs import shipped_runs
 from flexnas_bench.space import load_space
-from flexnas_bench.storage import data_folder
 
 
 @dataclass(frozen=True)
@@ -41,46 +43,41 @@ class Searches:
     what: str
     labels: Mapping[str, str]
 
-    def read(self) -> Comparison:
-        """The runs, and those with T2v where there are such."""
-        return Comparison.read(self.paths)
-
     @property
-    def paths(self) -> list[Path]:
-        """Their tables."""
-        names = (self.name, f"{self.name}-t2v")
-        paths = [data_folder() / "runs" / f"{name}.parquet" for name in names]
-        return [path for path in paths if path.exists()]
+    def tables(self) -> tuple[str, str]:
+        """Shipped runs with one-hot vectors, and those with T2v."""
+        return self.name, f"{self.name}-t2v"
 
 
 def methods_figure(bench: Benchmark, name: str, what: str) -> Plate:
-    """Figure 4(a): the paper's six methods, with one-hot vectors, and those that look at vectors with T2v.
+    """Figure 4(a): the paper's six methods with one-hot vectors, and those that look at vectors with T2v too.
 
     Args:
         bench: whose scores these are.
         name: of the shipped table of runs.
         what: the problem, in words.
     """
-    labels = {ours: theirs for theirs, ours in TECHNIQUES.items()}
-    labels |= {f"{ours}, T2v": f"{labels[ours]}, T2v" for ours in labels}
-    return _curves(bench, Searches(name, what, labels), "4a")
+    return _curves(bench, Searches(name, what, _labels(TECHNIQUES, WITH_VECTORS)), "4a")
 
 
 def ablations_figure(bench: Benchmark, name: str, what: str) -> Plate:
-    """Figure 4(b): BOSHNAS, without second-order gradients, without a heteroscedastic model."""
-    labels = {ours: theirs for theirs, ours in ABLATIONS.items()}
-    return _curves(bench, Searches(name, what, labels), "4b")
+    """Figure 4(b): BOSHNAS, without second-order gradients, without a heteroscedastic model; with both vectors."""
+    return _curves(bench, Searches(name, what, _labels(ABLATIONS, ABLATIONS.values())), "4b")
+
+
+def _labels(names: Mapping[str, str], vectors: Iterable[str]) -> dict[str, str]:
+    """The paper's names of methods by ours, of those that look at vectors with T2v as well."""
+    labels = {ours: theirs for theirs, ours in names.items()}
+    return labels | {f"{ours}, T2v": f"{labels[ours]}, T2v" for ours in vectors}
 
 
 def _curves(bench: Benchmark, searches: Searches, panel: str) -> Plate:
-    comparison = searches.read()
+    comparison = shipped_runs(*searches.tables)
     figure = new_figure(9.0, 5.4)
     axes = figure.add_subplot()
     rows: list[pd.DataFrame] = []
     styles = styles_of(searches.labels)
     for name, label in searches.labels.items():
-        if name not in comparison.judged:
-            continue
         table = comparison.judged[name]
         found = draw_runs(axes, table, label, styles[name], strength=0.3)
         means = pd.DataFrame({"step": table.columns, "value": found.mean, "low": found.low, "high": found.high})
@@ -89,7 +86,9 @@ def _curves(bench: Benchmark, searches: Searches, panel: str) -> Plate:
         rows.append(runs.assign(method=label, series="run"))
     _limits(axes, comparison)
     rows.append(_overlay(axes, panel))
-    axes.set(title=f"{searches.what}", xlabel="trained models", ylabel=_ylabel(comparison))
+    axes.set(
+        title=searches.what, xlabel="evaluations", ylabel=f"best score so far, {comparison.problem['task']} (points)"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain(axes)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
@@ -106,11 +105,6 @@ def _limits(axes: Axes, comparison: Comparison) -> None:
     axes.set_ylim(low, high + 0.05 * (high - low))
 
 
-def _ylabel(comparison: Comparison) -> str:
-    what = "value of the recommended card" if comparison.problem["noisy"] else "best score so far"
-    return f"{what}, {comparison.problem['task']} (points)"
-
-
 def _overlay(axes: Axes, panel: str) -> pd.DataFrame:
     """The paper's curves, faint, on an axis of their own."""
     table = load_published("fig4")
@@ -120,7 +114,9 @@ def _overlay(axes: Axes, panel: str) -> pd.DataFrame:
     for technique, curve in table.groupby("technique", sort=False):
         shown = curve[curve["models_trained"] <= steps]
         colour = METHODS[OURS[str(technique)]]
-        other.plot(shown["models_trained"], shown["best_glue"], color=colour, alpha=FAINT, lw=1, ls=":")
+        marks: dict[str, Any] = {"marker": MARKS[colour], "ms": 3, "markevery": 3}
+        other.plot(shown["models_trained"], shown["best_glue"], color=colour, alpha=FAINT, lw=1, ls=":", **marks)
+    other.plot([], [], color="0.4", alpha=2 * FAINT, lw=1, ls=":", label=f"{PUBLISHED} (dotted)")
     found = table.rename(
         columns={
             "technique": "method",
@@ -138,13 +134,12 @@ def _caption(bench: Benchmark, comparison: Comparison, searches: Searches, panel
     space = load_space(problem["space"])
     objective = choose_objective(bench, space, problem["task"], problem["protocol"], problem["kind"])
     result = objective.query(space[0], 0)
-    drawn = [name for name in searches.labels if name in comparison.judged]
-    seeds = [len(comparison.judged[name]) for name in drawn]
-    dashed = "dashed: with T2v; " if any("T2v" in name for name in drawn) else ""
+    source = f"{'the surrogate of ' if result.origin == PREDICTED else ''}{bench.cite(result)}"
+    drawn = {name: comparison.judged[name] for name in searches.labels}
+    runs = " and ".join(f"data/runs/{name}.parquet" for name in searches.tables)
     return (
-        f"{problem['task']} of {space.name}, {result.origin} scores, protocol {problem['protocol']} "
-        f"({bench.cite(result)}). Thin: {min(seeds)} seeds; thick: their mean, with its 90 % interval shaded; "
-        f"{dashed}what lies below the axis is in the CSV. Dotted, "
-        f"{PUBLISHED}: Figure {panel[0]}({panel[1]}) of the paper, on a scale of its own. Runs: "
-        f"{' and '.join(f'data/runs/{path.name}' for path in searches.paths)}, by make quality and make experiments."
+        f"{problem['task']} of {space.name}, {result.origin} scores without noise, protocol {problem['protocol']} "
+        f"({source}). Solid: one-hot vectors; dashed: T2v. Thin: runs; thick: {seeds_text(drawn)}what lies below the "
+        f"axis is in the CSV. Dotted, {PUBLISHED}: Figure {panel[0]}({panel[1]}) of the paper, searches of G1 with T2v "
+        f"on a scale of its own. Runs: {runs}, by make experiments."
     )

@@ -16,8 +16,7 @@ from flexnas_bench.figures.paper.techniques import TECHNIQUES, WITH_VECTORS
 from flexnas_bench.figures.styles import METHODS
 from flexnas_bench.published.figures import load_published
 from flexnas_bench.searching.analysis import estimate
-from flexnas_bench.searching.comparison import Comparison
-from flexnas_bench.storage import data_folder
+from flexnas_bench.searching.shipped_runs import shipped_runs
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ PANELS = (
 
 def spaces_figure(bench: Benchmark) -> Plate:
     """Bars: means over seeds of the value of the card that a method recommends at the end; dots: seeds."""
-    found = {panel.runs: Comparison.read([data_folder() / "runs" / f"{panel.runs}.parquet"]) for panel in PANELS}
+    found = {panel.runs: shipped_runs(panel.runs) for panel in PANELS}
     figure = new_figure(10.0, 5.0)
     rows: list[pd.DataFrame] = []
     published = load_published("fig3")
@@ -93,7 +92,7 @@ def _bars(axes: Axes, panel: Panel, last: Mapping[str, pd.Series]) -> list[pd.Da
         axes.scatter(place - 0.18 + spread, values, s=3, color=METHODS[ours], alpha=0.35, linewidths=0)
         errors = np.abs(np.array([[mean.low], [mean.high]]) - mean.mean)
         axes.errorbar(place - 0.18, mean.mean, errors, fmt="_", ms=13, mew=2, color=METHODS[ours], capsize=3)
-        whole = {"value": [mean.mean], "low": [mean.low], "high": [mean.high]}
+        whole = {"value": [float(mean.mean)], "low": [float(mean.low)], "high": [float(mean.high)]}
         rows.append(pd.DataFrame(whole).assign(method=label, series="mean, 90 % interval"))
         rows.append(pd.DataFrame({"seed": last[ours].index, "value": values}).assign(method=label, series="run"))
     axes.set_xticks(range(len(TECHNIQUES)), list(TECHNIQUES), rotation=60, ha="right", fontsize=8)
