@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flexnas_bench.cli.output import StoreOption, progress_bars, say
 from flexnas_bench.embedding.loading import LEARNED, load_embedding
-from flexnas_bench.errors import NotInSpaceError, OptionError
+from flexnas_bench.errors import NotInSpaceError, OptionError, shown
 from flexnas_bench.loading import load_benchmark
 from flexnas_bench.space import SPACE_NAMES, load_space
-from flexnas_bench.storage import check_target, data_folder
+from flexnas_bench.storage import check_target
+
+if TYPE_CHECKING:
+    from flexnas_bench.searching.comparison import Comparison
 
 
 def report(
@@ -29,15 +33,12 @@ def report(
     """Write the explorer: one page with map, frontier, curves, and every card's graph, neighbours and scores."""
     from flexnas_bench.report.contents import contents
     from flexnas_bench.report.page import write_page
-    from flexnas_bench.searching.comparison import Comparison
 
     check_target(out)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise OptionError(f"--out: {shown(str(out))} is not the name of an .html file")
     cards = load_space(space)
-    shipped = data_folder() / "runs" / f"{cards.name}.parquet"
-    paths = runs or ([shipped] if cards.name in SPACE_NAMES and shipped.exists() else [])
-    comparison = Comparison.read(paths) if paths else None
-    if comparison and all(best.isna().all(axis=None) for best in comparison.judged.values()):
-        raise OptionError("--runs: not one evaluation of these has a value")
+    comparison = _own(runs, cards.name) if runs else _shipped(cards.name)
     try:
         with progress_bars() as tell:
             found = contents(load_benchmark(store=store), load_embedding(embedding, cards), store is None, tell)
@@ -49,3 +50,21 @@ def report(
     note = f"Made by {shlex.join([*words, *(('--store', str(store)) if store else ())])}"
     write_page(found, comparison, note, out)
     say(f"{out}: {len(found['cards']):,} cards, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _own(paths: Sequence[Path], space: str) -> Comparison:
+    """Searches of a space; raises `OptionError` where they are of another, or have no value at all."""
+    from flexnas_bench.searching.comparison import Comparison
+
+    found = Comparison.read(paths)
+    if all(best.isna().all(axis=None) for best in found.judged.values()):
+        raise OptionError("--runs: not one evaluation of these has a value")
+    if (searched := found.problem.get("space", space)) != space:
+        raise OptionError(f"--runs: these are searches of {searched}, not of {space}")
+    return found
+
+
+def _shipped(space: str) -> Comparison | None:
+    from flexnas_bench.searching.shipped_runs import has_runs, shipped_runs
+
+    return shipped_runs(space) if space in SPACE_NAMES and has_runs(space) else None

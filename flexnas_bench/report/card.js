@@ -58,7 +58,7 @@ function showScores(card, tables) {
     const heading = `${protocol}: ${ORIGINS[origin]}${!known && one.out.has(card) ? ", out of support" : ""}, ${by}`;
     add(heading, [task, points(one.value[card]), std === null ? "" : `± ${std.toFixed(2)}`]);
   };
-  tables.filter((one) => one.origin[card] > PREDICTED).forEach(addTable);
+  tables.filter((one) => isTrained(one, card)).forEach(addTable);
   for (const [place, protocol, task, value, n, origin, source, donor] of DATA.transferred) {
     if (place !== card) continue;
     const from = `from weights of ${titleOf(donor)}`;
@@ -73,16 +73,18 @@ function showScores(card, tables) {
 }
 
 function showNeighbors(card, scores, choose) {
-  const cards = (DATA.neighbors[card] ?? []).slice();
+  const cards = DATA.neighbors[card].slice();
   const note = inSpace(card)
     ? `Cards that differ in ${DATA.space.listed ? "the fewest decisions" : "one decision"}`
-    : "Known for cards of the space alone";
-  byId("neighbors-note").textContent = `${note}; ${scores.table.task}, ${scores.table.protocol}.`;
+    : `Nearest in ${DATA.map.embedding}`;
+  const { task, protocol } = scores.table;
+  byId("neighbors-note").textContent =
+    `${note}; ${task}, ${protocol}; difference between two trained or two predicted cards alone.`;
   const value = (other) => (Number.isNaN(scores.value[other]) ? -Infinity : scores.value[other]);
   cards.sort((a, b) => value(b) - value(a));
   const gain = (other) => {
     const more = scores.value[other] - scores.value[card];
-    if (Number.isNaN(more)) return "";
+    if (Number.isNaN(more) || isTrained(scores, card) !== isTrained(scores, other)) return "";
     return element(
       "span",
       { className: more > 0 ? "up" : "down" },
@@ -91,7 +93,7 @@ function showNeighbors(card, scores, choose) {
   };
   const rows = cards.map((other) => [
     cardButton(other, choose, difference(card, other)),
-    scoreText(scores, other).replace(`${scores.table.task} `, ""),
+    scoreText(scores, other).replace(`${task} `, ""),
     gain(other),
   ]);
   fillTable("card-neighbors", ["what differs", "points", "#difference"], rows);

@@ -2,9 +2,10 @@
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const COUNT = DATA.cards.length;
-const ORIGINS = ["unknown", "predicted", "published", "measured"];
-const UNKNOWN = 0;
-const PREDICTED = 1;
+const ORIGINS = Object.keys(DATA.marks); // those of trained cards last
+const UNKNOWN = ORIGINS.indexOf("unknown");
+const PREDICTED = ORIGINS.indexOf("predicted");
+const isTrained = (scores, card) => scores.origin[card] > PREDICTED;
 
 const layersOf = (card) => DATA.cards[card].map((layer) => DATA.layers[layer]);
 const operationOf = (layer) => `${layer.o}-${layer.p}`;
@@ -138,10 +139,10 @@ function findCard(text) {
   return card < 0 ? null : card;
 }
 
-// What a neighbour has otherwise, in words.
+// What a neighbour has otherwise, in words; all of it if it has another number of layers.
 function difference(card, other) {
   const [mine, theirs] = [layersOf(card), layersOf(other)];
-  if (mine.length !== theirs.length) return `${theirs.length} layers`;
+  if (mine.length !== theirs.length) return `${theirs.length} layers: ${TEXTS[other]}`;
   const changes = new Map();
   const traits = { "": operationOf, h: (l) => l.h, n: (l) => l.n, f: stackOf };
   mine.forEach((layer, i) => {

@@ -1,7 +1,5 @@
 // The charts: Bokeh's models, filled and coloured.
 
-const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999933", "#882255"];
-const BLACK = "#000000"; // is drawn in the colour of text
 // The method whose runs, mean, interval or marks something shows.
 const methodOf = ({ name }) => name.slice(name.indexOf(":") + 1);
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -49,19 +47,33 @@ function mostCommon(values) {
   return counts.length > 1 && counts[0][0] === counts[1][0] ? "two as often" : counts[0][1];
 }
 
+// Limits of values that are as fair to the few trained cards as to the others: of the quantiles of either kind, whose
+// shares are given, the lower of the two lows and the higher of the two highs; [0, 1] if no value is known.
+function fairLimits(values, scores, { trained, others }) {
+  const known = (kind) => values.filter((value, card) => !Number.isNaN(value) && isTrained(scores, card) === kind);
+  const found = [...quantiles(known(true), trained), ...quantiles(known(false), others)];
+  return found.length ? extent(found) : [0, 1];
+}
+
+// A value for each share, none if there are no values.
+function quantiles(values, shares) {
+  const sorted = values.slice().sort((a, b) => a - b);
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  return sorted.length ? shares.map(at) : [];
+}
+
 // A number for each card and the colours of these numbers, and what a legend says of them.
 function colourCards(colouring, scores) {
   const values = Array.from({ length: COUNT }, (_, card) => colouring.of(card, scores));
   if (!colouring.number) {
     const kinds = unique(values).sort(byValue);
-    const palette = kinds.map((_, i) => PALETTE[i % PALETTE.length]);
+    const palette = kinds.map((_, i) => DATA.palette[i % DATA.palette.length]);
     const numbers = new Map(kinds.map((kind, i) => [kind, i]));
     return { shades: values.map((value) => numbers.get(value)), palette, low: -0.5, high: kinds.length - 0.5, kinds };
   }
-  const known = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
-  const at = (share) => known[Math.min(known.length - 1, Math.floor(share * known.length))] ?? 0;
+  const [low, high] = fairLimits(values, scores, { trained: [0.02, 0.98], others: [0.02, 0.98] });
   const palette = isDark() ? DATA.ramp.slice(60) : DATA.ramp.slice(0, 226); // as far as the background lets it be seen
-  return { shades: values, palette, low: at(0.02), high: at(0.98) };
+  return { shades: values, palette, low, high };
 }
 
 // Shows some of the cards, and the frontiers of those of them that were trained and of the predicted ones.
@@ -82,12 +94,12 @@ function showCards(charts, scores, shown, { shades, palette, low, high }) {
       score: cards.map((card) => scoreText(scores, card)),
     };
   });
-  const edges = { real: (origin) => origin > PREDICTED, predicted: (origin) => origin === PREDICTED };
+  const edges = {
+    real: (card) => isTrained(scores, card),
+    predicted: (card) => scores.origin[card] === PREDICTED,
+  };
   for (const [kind, is] of Object.entries(edges)) {
-    const cards = frontierOf(
-      shown.filter((card) => is(scores.origin[card])),
-      scores.value,
-    );
+    const cards = frontierOf(shown.filter(is), scores.value);
     charts.data[`edge-${kind}`].data = { parameters: millions(cards), value: pick(cards, scores.value) };
   }
 }
@@ -100,24 +112,29 @@ function setRange(range, [low, high]) {
   range.setv({ start: low - margin, end: high + margin, reset_start: low - margin, reset_end: high + margin });
 }
 
+const rangesOf = ({ map }) => [map.x_range, map.y_range].flatMap(({ start, end }) => [start, end]);
+let fitted = []; // the ranges of the map as it was last fitted
+const isFitted = (charts) => rangesOf(charts).every((end, i) => end === fitted[i]);
+
 // All of the map, a unit as long in both directions.
-function fitMap({ map }) {
+function fitMap(charts) {
+  const { map } = charts;
   const [x, y] = [extent(DATA.x), extent(DATA.y)];
   const [width, height] = [x[1] - x[0] || 1, y[1] - y[0] || 1];
   const unit = Math.max(width / (map.inner_width || 1), height / (map.inner_height || 1));
   const widened = ([low, high], length) => [(low + high - unit * length) / 2, (low + high + unit * length) / 2];
   setRange(map.x_range, widened(x, map.inner_width || 1));
   setRange(map.y_range, widened(y, map.inner_height || 1));
+  fitted = rangesOf(charts);
 }
 
 function fitFrontier({ frontier }, scores) {
-  const known = [...scores.value].filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
   const sizes = DATA.parameters.filter((_, card) => scores.origin[card] !== UNKNOWN);
   setRange(
     frontier.x_range,
     extent(sizes).map((n) => n / 1e6),
   );
-  setRange(frontier.y_range, [known[Math.floor(0.01 * known.length)] ?? 0, known.at(-1) ?? 1]);
+  setRange(frontier.y_range, fairLimits(scores.value, scores, { trained: [0.05, 1], others: [0.01, 1] }));
   frontier.left[0].axis_label = `${scores.table.task} (points)`;
 }
 
@@ -213,7 +230,7 @@ function paint(charts) {
   for (const renderer of charts.curves?.renderers ?? []) {
     const { glyph } = renderer;
     const colour = DATA.runs.methods[methodOf(renderer)].colour;
-    const own = colour === BLACK ? ink : colour;
+    const own = colour === DATA.ink ? ink : colour;
     if ("fill_color" in glyph) glyph.setv({ fill_color: own });
     if ("line_color" in glyph) glyph.setv({ line_color: renderer.name.startsWith("mark:") ? ink : own });
   }

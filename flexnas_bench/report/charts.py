@@ -39,6 +39,10 @@ MARKERS = {
     "h": ("hex", "⬢"),
     "X": ("square_pin", "✦"),
 }
+#: How the marks of cards are written, in the order in which they are drawn.
+WRITTEN = {
+    origin: "○" if "fill_alpha" in mark else dict(MARKERS.values())[mark["marker"]] for origin, mark in _MARKS.items()
+}
 _COLUMNS = ("x", "y", "parameters", "value", "shade", "title", "text", "score")
 _TOOLTIP = "<div class='tip'><b>@title</b><br>@text<br>@score</div>"
 

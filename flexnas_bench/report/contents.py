@@ -23,7 +23,7 @@ from flexnas_bench.space import ListSpace
 
 #: Cards of a space that a page has room for, and that a map needs.
 LIMIT, FEWEST = 20_000, 3
-_NEIGHBORS, _STEPS = 24, 4
+_NEIGHBORS, _NEAREST, _STEPS = 24, 10, 4
 
 
 def contents(
@@ -57,6 +57,7 @@ def contents(
     points, share = _map(embedding, others)
     done(2)
     neighbors = [[space.index(other) for other in space.neighbors(card)[:_NEIGHBORS]] for card in cards]
+    neighbors += _nearest(embedding, others)
     done(3)
     scores = score_tables(bench, [*cards, *others], space.size, shipped)
     transferred = transferred_scores(bench, [*cards, *others])
@@ -92,6 +93,13 @@ def _described(embedding: Embedding, cards: list[ModelCard]) -> list[ModelCard]:
         middle = len(cards) // 2  # so that all are asked of at once where all have one
         return [*_described(embedding, cards[:middle]), *_described(embedding, cards[middle:])]
     return cards
+
+
+def _nearest(embedding: Embedding, others: Sequence[ModelCard]) -> list[list[int]]:
+    """Indices of the ten cards of the space nearest to each of others, or of all if it has fewer."""
+    count = min(_NEAREST, embedding.space.size)
+    points = embedding.vectors(others) if others else ()
+    return [embedding.nearest(point, count).tolist() for point in points]
 
 
 def _map(embedding: Embedding, others: Sequence[ModelCard]) -> tuple[np.ndarray[Any, Any], float]:

@@ -4,14 +4,19 @@ const state = { score: 0, colour: "score", card: null, unticked: new Map(FACETS.
 const tables = DATA.scores.length
   ? DATA.scores.map(readScores)
   : [readScores({ protocol: "no protocol", task: "score", real: [], predicted: null })];
-const MARKS = ["○", "●", "■", "◆"];
 let charts = null;
 let shown = [];
 let colours = null;
 const scores = () => tables[state.score];
 
+const tell = (text) => {
+  byId("status").textContent = text;
+};
+const tellCount = () => tell(`${shown.length.toLocaleString("en")} of ${COUNT.toLocaleString("en")} cards shown`);
+
 function choose(card) {
   state.card = card;
+  tellCount();
   ringCard(charts, scores(), card);
   showCard(card, tables, scores(), choose);
   if (card === null) return;
@@ -22,7 +27,7 @@ function choose(card) {
 function filter() {
   shown = shownCards(scores(), state.unticked);
   showCards(charts, scores(), shown, colours);
-  byId("status").textContent = `${shown.length.toLocaleString("en")} of ${COUNT.toLocaleString("en")} cards shown`;
+  tellCount();
   const value = scores().value;
   const best = shown
     .filter((card) => !Number.isNaN(value[card]))
@@ -47,7 +52,8 @@ function recolour() {
   }
   const counts = ORIGINS.map((_, origin) => scores().origin.filter((one) => one === origin).length);
   const marks = ORIGINS.map(
-    (name, origin) => counts[origin] && element("span", {}, element("b", { className: "mark" }, MARKS[origin]), name),
+    (name, origin) =>
+      counts[origin] && element("span", {}, element("b", { className: "mark" }, DATA.marks[name]), name),
   );
   byId("legend").replaceChildren(`${COLOURINGS[state.colour].name}:`, ...parts, ...marks.filter(Boolean).reverse());
 }
@@ -56,7 +62,8 @@ function redraw() {
   const { table } = scores();
   byId("frontier-note").textContent =
     `${table.task} under ${table.protocol}; solid: the best trained card, of those shown, that is no larger, by its ` +
-    "reading; dotted: the best mean predicted, where there is one. The lowest hundredth is below the axis.";
+    "reading; dotted: the best mean predicted, where there is one. Below the axis is at most a twentieth of the " +
+    "trained cards and a hundredth of the predicted ones.";
   recolour();
   fitFrontier(charts, scores());
   filter();
@@ -115,17 +122,24 @@ function makeControls() {
     for (const box of byId("facets").querySelectorAll("input")) box.checked = true;
     filter();
   };
-  byId("copy").onclick = () =>
-    navigator.clipboard?.writeText(toJson(state.card)).then(() => {
-      byId("status").textContent = "Copied";
-    });
+  byId("copy").onclick = copyCard;
   byId("map").onkeydown = walk;
+}
+
+async function copyCard() {
+  try {
+    await navigator.clipboard.writeText(toJson(state.card));
+    tell("Copied");
+  } catch {
+    tell("Could not copy"); // there is no clipboard, or the browser does not lend it
+  }
 }
 
 function search(text) {
   const card = findCard(text);
   if (card !== null) choose(card);
-  else if (text.trim()) byId("status").textContent = `No card ${text.trim().slice(0, 24)} here`;
+  else if (text.trim()) tell(`No card ${text.trim().slice(0, 24)} here`);
+  else tellCount();
 }
 
 function walk(event) {
@@ -162,7 +176,7 @@ function makeMethods() {
         for (const one of charts.curves.renderers) if (methodOf(one) === name) one.visible = box.checked;
       };
       const under = dash === "dashdot" ? "double" : dash;
-      const line = `color: ${colour === BLACK ? "var(--ink)" : colour}; border-bottom: 3px ${under}`;
+      const line = `color: ${colour === DATA.ink ? "var(--ink)" : colour}; border-bottom: 3px ${under}`;
       return element(
         "label",
         {},
@@ -206,6 +220,12 @@ const painted = async () => {
   await frame();
 };
 
+// Fits the map to a window of another size, unless its reader has moved it.
+async function refit() {
+  await painted(); // as only then its new size is known
+  if (isFitted(charts)) fitMap(charts);
+}
+
 async function start() {
   setTheme(window.matchMedia?.("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   byId("theme").onclick = () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
@@ -221,7 +241,7 @@ async function start() {
   redraw();
   search(location.hash.slice(1));
   window.onhashchange = () => search(location.hash.slice(1));
-  window.onresize = () => fitMap(charts);
+  window.onresize = refit;
   await painted();
   fitMap(charts);
   await painted();

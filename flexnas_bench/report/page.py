@@ -16,14 +16,16 @@ from bokeh.document import Document
 from bokeh.palettes import Viridis256
 from bokeh.resources import Resources
 
-from flexnas_bench.figures.styles import Style, styles_of
+from flexnas_bench.figures.styles import COLOURS, Style, styles_of
 from flexnas_bench.figures.trajectory import seeds_text
-from flexnas_bench.report.charts import MARKERS, card_charts, curves_chart, graph_chart
+from flexnas_bench.report.charts import MARKERS, WRITTEN, card_charts, curves_chart, graph_chart
 from flexnas_bench.searching.comparison import Comparison
 from flexnas_bench.storage import write_bytes
 
 #: Parts of the script, in the order in which they need each other.
 _SCRIPTS = ("cards.js", "charts.js", "card.js", "page.js")
+#: Is drawn in the colour of text, which is light on the dark page.
+_INK = "#000000"
 
 
 def write_page(content: Mapping[str, Any], comparison: Comparison | None, note: str, path: Path) -> None:
@@ -43,6 +45,9 @@ def write_page(content: Mapping[str, Any], comparison: Comparison | None, note: 
     data = {
         **content,
         "ramp": Viridis256,
+        "palette": [colour for colour in COLOURS if colour != _INK],
+        "ink": _INK,
+        "marks": WRITTEN,
         "runs": None if comparison is None else _runs(comparison),
         "roots": {ids[chart.id]: chart.name for chart in charts},
         "note": note,

@@ -26,7 +26,7 @@ def page(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def chromium():
+def browser():
     """Headless Chromium that reaches no network, where there is one."""
     browser, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
     if browser is None or driver is None:
@@ -41,6 +41,13 @@ def chromium():
         pytest.skip(f"Chromium does not start: {error.msg}")
     yield found
     found.quit()
+
+
+@pytest.fixture
+def chromium(browser):
+    """The browser; a test fails if the browser's console has anything to say after it."""
+    yield browser
+    assert browser.get_log("browser") == []
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from selenium.webdriver.common.by import By
 
 from flexnas_bench import Store, Training, load_space
 from flexnas_bench.cli.app import run_app
+from flexnas_bench.storage import data_folder
 from tests.report.conftest import open_page
 
 PROTOCOL = "<!--<script>"
+RUNS = data_folder() / "runs"
 CARDS = load_space("homogeneous").sample(12, seed=1)
 
 
@@ -51,14 +53,18 @@ def test_ones_own_scores_are_shown_first_and_failures_as_such(chromium, folder):
         (["--embedding", "nope"], "unknown embedding"),
         (["--runs", "nope"], "there are no runs"),
         (["--store", "nope"], "there is no store"),
+        (["--runs", RUNS / "pool.parquet"], "--runs: these are searches of pool, not of homogeneous"),
         (["--out", "."], "Is a directory"),
+        (["--out", "report.txt"], "--out: 'report.txt' is not the name of an .html file"),
         (["--store", "nope", "--out", "new/folder/a.html"], "there is no store"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, tmp_path, monkeypatch, options, says):
     monkeypatch.chdir(tmp_path)
-    assert run_app(["report", "--space", "homogeneous", *options]) == 2
-    assert says in capsys.readouterr().err
+    assert run_app(["report", "--space", "homogeneous", *map(str, options)]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
