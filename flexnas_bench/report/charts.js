@@ -71,7 +71,7 @@ function colourCards(colouring, scores) {
     const numbers = new Map(kinds.map((kind, i) => [kind, i]));
     return { shades: values.map((value) => numbers.get(value)), palette, low: -0.5, high: kinds.length - 0.5, kinds };
   }
-  const [low, high] = fairLimits(values, scores, { trained: [0.02, 0.98], others: [0.02, 0.98] });
+  const [low, high] = fairLimits(values, scores, { trained: [0.05, 0.98], others: [0.02, 0.98] });
   const palette = isDark() ? DATA.ramp.slice(60) : DATA.ramp.slice(0, 226); // as far as the background lets it be seen
   return { shades: values, palette, low, high };
 }
