@@ -39,7 +39,7 @@ worth: $(VENV)/installed-dev  ## The tables of what embeddings, and predictions,
 figures: $(VENV)/installed  ## Draw the paper's figures from shipped runs, in figures/
 	$(BIN)/flexnas-bench figures all --out figures
 
-experiments: $(VENV)/installed-dev  ## The searches behind Figures 3 and 4 (half an hour, and an hour or more of search_quality.py); what is finished is kept, and the same command goes on
+experiments: $(VENV)/installed-dev  ## The searches behind Figures 3 and 4 (half an hour for experiments.py, longer for search_quality.py); what is finished is kept, and the same command goes on
 	$(BIN)/python benchmarks/experiments.py --jobs $(JOBS)
 	$(BIN)/python benchmarks/search_quality.py --problems pool g1 --ablations pool g1 --jobs $(JOBS)
 

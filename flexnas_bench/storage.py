@@ -53,7 +53,7 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_target(path: Path) -> None:
-    """Raises `OSError` where a file cannot be written, as something else than a file or a folder is in its place."""
+    """Raises `OSError` where a file cannot be written: a folder or device is in its place, or its folder is closed."""
     if not path.name or path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():

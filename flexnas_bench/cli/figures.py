@@ -25,7 +25,7 @@ def figures(
     numbers: Annotated[list[str], typer.Argument(help="Of the paper's figures: 2, 3, 4, 5, 6, 7, 8; or all.")],
     out: Annotated[Path, typer.Option(help="Folder for the pictures, their numbers and their captions.")],
 ) -> None:
-    """Draw figures of the paper from shipped tables and runs; nothing is computed that is not shipped."""
+    """Draw figures of the paper from shipped tables and runs; nothing is searched or trained."""
     from flexnas_bench.figures.paper.registry import FIGURES
 
     wanted = _wanted("figure", numbers, FIGURES)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from flexnas_bench.card import ModelCard
 from flexnas_bench.embedding.base import Vectors
 from flexnas_bench.figures.saving import save_figure
+from flexnas_bench.figures.styles import COLOURS
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # Okabe and Ito
+_COLOURS = COLOURS[:5]
 _PAIRS = 200_000  # drawn at random for the picture of distances
 
 
